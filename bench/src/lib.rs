@@ -1,0 +1,21 @@
+//! What the benchmark and the soak runs are made of.
+//!
+//! - [`mix`]: the requests, and how each follows from its number
+//! - [`load`]: the generator, closed or open loop
+//! - [`oracle`]: what was answered to each event
+//! - [`child`], [`collector`]: processes under test, stopped by their id whatever happens
+//! - [`scrape`]: the collector's own counts; the only place here with metric names
+//! - [`machine`]: processor time, memory, disk
+//!
+//! It knows the collector only from outside: environment, HTTP, files, signals.
+
+pub mod child;
+pub mod collector;
+pub mod load;
+pub mod machine;
+pub mod mix;
+pub mod oracle;
+pub mod scrape;
+
+/// Whatever ends a run early.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,34 @@
+# Benchmark and soak runs. BENCH_ARGS, SOAK_ARGS: further arguments, such as BENCH_ARGS=--quick.
+CARGO_TARGET_DIR ?= target
+VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/real-streaming/venv
+# On the disk of the build: the system's folder for temporary files may be in memory.
+RUN_DIR := $(CARGO_TARGET_DIR)/tmp
+BENCH_BIN := $(CARGO_TARGET_DIR)/release
+SOAK := $(BENCH_BIN)/soak --dir $(RUN_DIR) --python $(VENV)/bin/python --scripts bench
+SCENARIOS := million kill9 commits visibility
+
+.PHONY: bench bench-build soak $(SCENARIOS:%=soak-%) venv check-rig
+
+bench-build:
+	cargo build --release --bin real-streaming
+	cargo build --release -p real-streaming-bench
+
+bench: bench-build
+	$(BENCH_BIN)/bench --dir $(RUN_DIR) $(BENCH_ARGS)
+
+soak: soak-million soak-kill9 soak-commits
+
+$(SCENARIOS:%=soak-%): soak-%: bench-build venv
+	$(SOAK) $* $(SOAK_ARGS)
+
+# The checker checked: a right table passes, each breach is found.
+check-rig: venv
+	$(VENV)/bin/python bench/check.py --self-test >/dev/null
+	cargo test -q -p real-streaming-bench
+
+# Made anew when the pinned versions change.
+venv: $(VENV)/.made
+$(VENV)/.made: bench/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@

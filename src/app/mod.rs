@@ -1,0 +1,360 @@
+//! Composition root: configuration → a running collector, and the order in which it comes to an end.
+//!
+//! The only place that names concrete writers and logs. Start: log, destinations and their positions,
+//! dedupe window, listener. End: stop accepting, answer what is in flight, close the log, let the
+//! deliveries reach its end, write the totals down; what time does not suffice for is in the log.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, LogConfig};
+use crate::durable::{Disk, FileSystem, RealDisk};
+use crate::enrich::Enricher;
+use crate::http::{Server, Shared};
+use crate::ledger::Ledger;
+use crate::log::{DiskLog, Log, MemoryLog};
+
+use crate::pipeline::{
+    Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Intake, Stop, release_settled,
+};
+use crate::schema::SequenceNumber;
+use crate::writer::Writer;
+
+mod destinations;
+mod totals;
+
+use destinations::{Opened, Parts, delivery, positions, report_orphans, target};
+use totals::Totals;
+
+/// The largest row that every destination takes; BigQuery's request limit decides.
+const MAX_RECORD_BYTES: usize = 9 << 20;
+
+/// How often the totals are written down while events come.
+const TOTALS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why the collector does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log cannot be opened.
+    #[error("log: {0}")]
+    Log(#[from] crate::log::disk::OpenError),
+    /// The log's folder is in memory, and events are answered once they are in the log.
+    #[error(
+        "{} is in memory (tmpfs), so nothing there is durable: put LOG__DIR on a disk, or set DELIVERY__ACKNOWLEDGE to written", .0.display()
+    )]
+    InMemory(std::path::PathBuf),
+    /// A cursor cannot be read.
+    #[error(transparent)]
+    Cursor(#[from] crate::pipeline::CursorFault),
+    /// A dead letter cannot be opened.
+    #[error(transparent)]
+    DeadLetter(#[from] crate::pipeline::DeadLetterFault),
+    /// A destination cannot be what the configuration says.
+    #[cfg(feature = "delta")]
+    #[error("destination: {0}")]
+    Delta(#[from] crate::writer::delta::Error),
+    /// The totals or keys cannot be read.
+    #[error("log folder: {0}")]
+    Io(#[from] io::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A destination to deliver to.
+#[derive(Debug)]
+pub struct Target {
+    /// Where to.
+    pub writer: Arc<dyn Writer>,
+    /// How failures are dealt with.
+    pub delivery: DeliveryConfig,
+}
+
+/// A collector that is ready to run.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    server: Server,
+    log: Arc<dyn Log>,
+    ledger: Arc<Ledger>,
+    deliveries: Vec<Delivery>,
+    totals: Option<Totals>,
+    stop: watch::Sender<Stop>,
+    drain: Duration,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether every destination has everything.
+    pub is_drained: bool,
+}
+
+impl App {
+    /// Builds the collector that the configuration says.
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    pub async fn build(config: &Config) -> Result<Self, StartError> {
+        if let LogConfig::Disk(log) = &config.log {
+            check_file_system(&log.dir, config.acknowledge)?;
+        }
+        let clock = SystemClock::shared();
+        let targets = config
+            .destinations
+            .iter()
+            .map(|destination| target(destination, &clock));
+        let targets = targets.collect::<Result<_, _>>()?;
+        Self::build_with(config, targets, Arc::new(RealDisk), clock).await
+    }
+
+    /// Builds a collector with these destinations, on this disk, by this clock.
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    pub async fn build_with(
+        config: &Config,
+        targets: Vec<Target>,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let dir = match &config.log {
+            LogConfig::Disk(log) => Some(log.dir.clone()),
+            LogConfig::Memory { .. } => None,
+        };
+        let (log, cursors, positions) = open_log(config, &targets, &disk, &clock).await?;
+        let totals = dir.as_ref().map(|dir| Totals::new(Arc::clone(&disk), dir));
+        let earlier = totals
+            .as_ref()
+            .map(Totals::load)
+            .transpose()?
+            .unwrap_or_default();
+        let ledger = Arc::new(Ledger::new(
+            earlier,
+            log.durable().borrow().0,
+            Arc::new(LogCounts(Arc::clone(&log))),
+        ));
+
+        let (stop, stopped) = watch::channel(Stop::No);
+        let mut deliveries = Vec::new();
+        for (target, position) in targets.into_iter().zip(positions) {
+            let parts = Parts {
+                config,
+                disk: &disk,
+                log: &log,
+                cursors: cursors.as_ref(),
+                ledger: &ledger,
+            };
+            deliveries.push(delivery(&parts, target, position, stopped.clone())?);
+        }
+        report_orphans(cursors.as_ref(), &deliveries)?;
+
+        let required = deliveries
+            .iter()
+            .filter(|delivery| delivery.config.max_lag.is_none());
+        let required = required
+            .map(|delivery| delivery.settled.subscribe())
+            .collect();
+        let dedupe = Dedupe::new(config.dedupe);
+        let now = clock.now();
+        dedupe.remember(
+            log.recent_keys(now.before(config.dedupe.window), config.dedupe.max_entries)?,
+            now,
+        );
+        let intake = Intake::new(
+            Arc::clone(&log),
+            dedupe,
+            Arc::clone(&ledger),
+            config.acknowledge,
+            required,
+            MAX_RECORD_BYTES,
+        );
+        if config.acknowledge == Acknowledge::Queued {
+            tracing::warn!(
+                "acknowledge is queued: an event that was answered 2xx is lost if the process dies"
+            );
+        }
+
+        let shared = Arc::new(Shared {
+            intake,
+            enricher: Enricher::new(config.enrich.clone()),
+            ledger: Arc::clone(&ledger),
+            clock,
+            trusted_hops: config.enrich.trusted_hops,
+            max_body_bytes: config.max_body_bytes,
+        });
+        let address = SocketAddr::new(config.host, config.port);
+        let listen = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let server = Server::new(
+            listener,
+            crate::http::router(shared),
+            Arc::clone(&ledger),
+            config.server,
+        );
+        Ok(Self {
+            address,
+            server,
+            log,
+            ledger,
+            deliveries,
+            totals,
+            stop,
+            drain: config.drain,
+        })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The counts.
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// Runs until `shutdown` resolves, then comes to an end within the time to drain.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
+        let settled = self
+            .deliveries
+            .iter()
+            .map(|delivery| delivery.settled.subscribe())
+            .collect();
+        let release = tokio::spawn(release_settled(Arc::clone(&self.log), settled));
+        let mut deliveries = JoinSet::new();
+        for delivery in self.deliveries {
+            deliveries.spawn(delivery.run());
+        }
+        let keeper = self
+            .totals
+            .clone()
+            .map(|totals| tokio::spawn(totals.keep(Arc::clone(&self.ledger), TOTALS_INTERVAL)));
+
+        tracing::info!(address = %self.address, log_id = %self.log.id(), "collector started");
+        let stop = self.stop;
+        let deadline = std::sync::OnceLock::new();
+        let shutdown = async {
+            shutdown.await;
+            tracing::info!("stopping");
+            deadline.get_or_init(|| Instant::now() + self.drain);
+            stop.send_replace(Stop::Flush);
+        };
+        self.server.run(shutdown, self.drain.mul_f64(0.4)).await;
+
+        let log = Arc::clone(&self.log);
+        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+            tracing::error!(%error, "log was not closed");
+        }
+        stop.send_replace(Stop::AtEnd);
+        let deadline = deadline
+            .get()
+            .copied()
+            .unwrap_or_else(|| Instant::now() + self.drain);
+        let reached_end = async { while deliveries.join_next().await.is_some() {} };
+        let in_time = tokio::time::timeout_at(deadline, reached_end).await.is_ok();
+        release.abort();
+        if let Some(keeper) = keeper {
+            keeper.abort();
+        }
+        if let Some(totals) = &self.totals {
+            totals.store(&self.ledger);
+        }
+        let is_drained = in_time
+            && self
+                .ledger
+                .destinations()
+                .iter()
+                .all(|destination| destination.pending() == 0);
+        let intake = self.ledger.intake();
+        tracing::info!(
+            is_drained,
+            received = intake.received,
+            appended = intake.appended,
+            balances = intake.balances(),
+            "collector stopped"
+        );
+        Ended { is_drained }
+    }
+}
+
+/// A sync proves something only where it reaches a disk.
+fn check_file_system(dir: &Path, acknowledge: Acknowledge) -> Result<(), StartError> {
+    RealDisk.create_dir_all(dir)?;
+    match FileSystem::of(dir)? {
+        FileSystem::Disk => {}
+        FileSystem::Memory if acknowledge == Acknowledge::Spooled => {
+            return Err(StartError::InMemory(dir.to_owned()));
+        }
+        other => tracing::warn!(
+            file_system = ?other,
+            dir = %dir.display(),
+            "the log lies on a file system that may forget what was synced"
+        ),
+    }
+    Ok(())
+}
+
+/// Opens the log and asks the destinations how far they are in it. A destination or a cursor ahead of the
+/// log means that the log was rewound or cloned: it goes on under a new identity, behind all numbers in use.
+async fn open_log(
+    config: &Config,
+    targets: &[Target],
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Log>, Option<Cursors>, Vec<Opened>), StartError> {
+    let disk_config = match &config.log {
+        LogConfig::Disk(disk_config) => disk_config,
+        LogConfig::Memory { max_bytes } => {
+            let log: Arc<dyn Log> = Arc::new(MemoryLog::new(*max_bytes));
+            let positions = positions(targets, log.id()).await;
+            return Ok((log, None, positions));
+        }
+    };
+    let (log, report) = DiskLog::open(disk_config.clone(), Arc::clone(disk), Arc::clone(clock))?;
+    tracing::info!(?report, "log opened");
+    let cursors = Cursors::open(Arc::clone(disk), &disk_config.dir.join("cursors"))?;
+    let positions = positions(targets, log.id()).await;
+    let told = positions.iter().filter_map(|opened| opened.position);
+    let settled = cursors.all()?;
+    let settled = settled.iter().map(|cursor| SequenceNumber(cursor.position));
+    log.continue_after(told.chain(settled).max().unwrap_or_default())?;
+    Ok((Arc::new(log), Some(cursors), positions))
+}
+
+/// What the ledger asks the log.
+struct LogCounts(Arc<dyn Log>);
+
+impl crate::ledger::LogCounts for LogCounts {
+    fn appended(&self) -> u64 {
+        self.0.appended()
+    }
+
+    fn failed(&self) -> u64 {
+        self.0.failed()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+}
+
+/// The folder that the process works in.
+pub fn working_folder() -> &'static Path {
+    Path::new(".")
+}

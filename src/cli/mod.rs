@@ -1,0 +1,74 @@
+//! The command line: one file a subcommand. Glue only.
+//!
+//! Exit codes: 0 success, 1 failure, 78 wrong configuration (`EX_CONFIG` of sysexits.h).
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+
+mod check;
+mod log;
+mod schema;
+mod serve;
+mod show;
+
+const WRONG_CONFIGURATION: u8 = 78;
+
+/// Web-event collector: GA4-shaped rows in your own storage, in seconds, without losing one.
+#[derive(Debug, Parser)]
+#[command(name = "real-streaming", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect events (the default).
+    Serve,
+    /// Check the configuration and print what is in force.
+    Check,
+    /// Print the newest rows, those still in the log too.
+    Show(show::Arguments),
+    /// Print the schema of the rows or of the requests.
+    Schema(schema::Arguments),
+    /// Look after the log.
+    Log(log::Arguments),
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let command = arguments.command.unwrap_or(Command::Serve);
+    if let Command::Schema(arguments) = command {
+        return schema::run(arguments);
+    }
+    let values = match config::environment(crate::app::working_folder()) {
+        Ok(values) => values,
+        Err(invalid) => return wrong_configuration(&invalid),
+    };
+    let config = match Config::from_values(values.clone()) {
+        Ok(config) => config,
+        Err(invalid) => return wrong_configuration(&invalid),
+    };
+    match command {
+        Command::Serve => serve::run(&config),
+        Command::Check => check::run(&values, &config),
+        Command::Show(arguments) => show::run(&arguments, &config),
+        Command::Log(arguments) => log::run(&arguments, &config),
+        Command::Schema(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn wrong_configuration(invalid: &config::Invalid) -> ExitCode {
+    eprintln!("real-streaming: {invalid}");
+    ExitCode::from(WRONG_CONFIGURATION)
+}
+
+/// Prints a failure and gives the exit code for it.
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("real-streaming: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,61 @@
+//! `real-streaming serve`: collects events until it is told to stop.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{App, StartError};
+use crate::config::{Config, LogFormat};
+
+pub(super) fn run(config: &Config) -> ExitCode {
+    start_logging(config.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return super::failed(&error),
+    };
+    let code = match runtime.block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "collector cannot start");
+            ExitCode::FAILURE
+        }
+    };
+    // Whatever still blocks (a disk that hangs) must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(config: &Config) -> Result<(), StartError> {
+    // Before anything else, so that a signal during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let app = App::build(config).await?;
+    app.run(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await;
+    Ok(())
+}
+
+fn start_logging(format: LogFormat) {
+    let default = match format {
+        LogFormat::Text => "real_streaming=debug,warn",
+        LogFormat::Json => "real_streaming=info,warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stdout().is_terminal());
+    match format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+}

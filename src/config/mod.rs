@@ -1,0 +1,181 @@
+//! Configuration: the environment → each floor's own checked `Config`. The only reader of the environment.
+//!
+//! `APP_CONFIG__SECTION__KEY` from the process environment, `src/.env` or `.env`, in that order of
+//! precedence; names are case-insensitive. All faults are found at once, each naming its variable; values
+//! are never shown in a fault.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::http::ServerConfig;
+use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
+use crate::{enrich, log};
+
+mod read;
+mod reader;
+pub mod variables;
+
+pub use reader::Fault;
+use variables::{PREFIX, VARIABLES};
+
+/// The configuration is wrong; these are all the faults.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has {} fault(s):\n{}", .0.len(), list(.0))]
+pub struct Invalid(pub Vec<Fault>);
+
+fn list(faults: &[Fault]) -> String {
+    faults
+        .iter()
+        .map(|fault| format!("  {fault}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which log.
+#[derive(Clone, Debug)]
+pub enum LogConfig {
+    /// Segments on disk.
+    Disk(log::disk::Config),
+    /// A ring of at most this many bytes.
+    Memory {
+        /// Most bytes held.
+        max_bytes: u64,
+    },
+}
+
+/// One destination.
+#[derive(Clone, Debug)]
+pub enum WriterConfig {
+    /// Delta Lake.
+    #[cfg(feature = "delta")]
+    Delta(crate::writer::delta::Config),
+    /// Memory.
+    Memory {
+        /// Rows kept.
+        rows: usize,
+    },
+}
+
+/// A destination and what it means for the others.
+#[derive(Clone, Debug)]
+pub struct DestinationConfig {
+    /// Where to.
+    pub writer: WriterConfig,
+    /// How failures are dealt with, and whether it may fall behind.
+    pub delivery: DeliveryConfig,
+}
+
+/// Where a destination that is new to the log begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With what comes from now on.
+    Newest,
+    /// With all that the log still holds.
+    Oldest,
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 for a free one.
+    pub port: u16,
+    /// Time to deliver what is left after a stop signal.
+    pub drain: Duration,
+    /// Limits of connections and requests.
+    pub server: ServerConfig,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// The log.
+    pub log: LogConfig,
+    /// What a 2xx says.
+    pub acknowledge: Acknowledge,
+    /// The dedupe window.
+    pub dedupe: DedupeConfig,
+    /// The destinations, at least one.
+    pub destinations: Vec<DestinationConfig>,
+    /// Where new destinations begin.
+    pub from: From,
+    /// Folder of the dead letters.
+    pub dead_letter: PathBuf,
+    /// Enrichment.
+    pub enrich: enrich::Config,
+}
+
+/// The variables in the process environment and in the files `.env` and `src/.env` below `folder`.
+///
+/// # Errors
+/// A file that is there cannot be read or understood.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "config is the only reader of the environment"
+)]
+pub fn environment(folder: &Path) -> Result<BTreeMap<String, String>, Invalid> {
+    let mut values = BTreeMap::new();
+    let mut faults = Vec::new();
+    for file in [".env", "src/.env"] {
+        let path = folder.join(file);
+        if !path.exists() {
+            continue;
+        }
+        let fault = |message: String| Fault {
+            variable: file.to_owned(),
+            message,
+        };
+        match dotenvy::from_path_iter(&path) {
+            Ok(lines) => {
+                for line in lines {
+                    match line {
+                        Ok((name, value)) => drop(values.insert(name.to_uppercase(), value)),
+                        Err(dotenvy::Error::LineParse(_, column)) => {
+                            faults
+                                .push(fault(format!("a line is not NAME=value (column {column})")));
+                        }
+                        Err(error) => faults.push(fault(error.to_string())),
+                    }
+                }
+            }
+            Err(error) => faults.push(fault(error.to_string())),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Invalid(faults));
+    }
+    for (name, value) in std::env::vars_os() {
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+            values.insert(name.to_uppercase(), value.to_owned());
+        }
+    }
+    Ok(values)
+}
+
+/// The variables as they are in force, one `NAME=value` a line. None of them is a secret.
+pub fn effective(values: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for variable in VARIABLES {
+        let name = format!("{PREFIX}{}", variable.name);
+        let value = values
+            .get(&name)
+            .filter(|value| !value.is_empty())
+            .map_or(variable.default, String::as_str);
+        text.push_str(&format!("{name}={value}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

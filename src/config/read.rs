@@ -1,0 +1,274 @@
+//! From variables to the configuration: each group of variables is read by a function of its own.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::http::ServerConfig;
+use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
+use crate::{enrich, log};
+
+use super::reader::Reader;
+use super::variables::PREFIX;
+use super::{Config, DestinationConfig, From, Invalid, LogConfig, LogFormat, WriterConfig};
+
+/// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
+const CLOUD_RUN: &str = "K_SERVICE";
+
+/// Rows that the memory destination keeps.
+const MEMORY_ROWS: usize = 10_000;
+
+impl Config {
+    /// The configuration that these variables say.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn from_values(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        let mut reader = Reader::new(values);
+        let config = Self::read(&mut reader);
+        if reader.faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(Invalid(reader.faults))
+        }
+    }
+
+    fn read(reader: &mut Reader) -> Self {
+        let is_qa = reader.text("ENVIRONMENT").eq_ignore_ascii_case("QA");
+        let port = match reader.plain("PORT").map(str::parse) {
+            Some(Ok(port)) => port,
+            Some(Err(_)) => {
+                reader.fault("PORT", "must be a port number");
+                0
+            }
+            None => reader.integer("RUN__PORT", 0),
+        };
+        let log = read_log(reader);
+        let acknowledge = read_acknowledge(reader, &log);
+        let max_body_bytes = to_usize(reader.bytes("HTTP__MAX_BODY_BYTES"));
+        Self {
+            log_format: if is_qa {
+                LogFormat::Text
+            } else {
+                LogFormat::Json
+            },
+            host: reader
+                .parse("RUN__HOST", "an IP address such as 127.0.0.1", |text| {
+                    text.parse().ok().map(Host)
+                })
+                .0,
+            port,
+            drain: reader.seconds("RUN__DRAIN"),
+            server: ServerConfig {
+                request_timeout: reader.seconds("HTTP__REQUEST_TIMEOUT"),
+                header_timeout: reader.seconds("HTTP__HEADER_TIMEOUT"),
+                max_connections: reader.integer("HTTP__MAX_CONNECTIONS", 1),
+            },
+            max_body_bytes,
+            log,
+            acknowledge,
+            dedupe: DedupeConfig {
+                window: reader.seconds("DEDUPE__WINDOW"),
+                max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
+            },
+            destinations: read_destinations(reader),
+            from: reader
+                .parse("WRITERS__FROM", "newest or oldest", |text| match text {
+                    "newest" => Some(Choice(Some(From::Newest))),
+                    "oldest" => Some(Choice(Some(From::Oldest))),
+                    _ => None,
+                })
+                .0
+                .unwrap_or(From::Newest),
+            dead_letter: local_path(reader, "DEAD_LETTER__URI"),
+            enrich: read_enrich(reader),
+        }
+    }
+}
+
+/// A host with a default, for the reader.
+struct Host(IpAddr);
+
+impl Default for Host {
+    fn default() -> Self {
+        Self(IpAddr::from([0, 0, 0, 0]))
+    }
+}
+
+/// A choice with a default, for the reader.
+struct Choice<T>(Option<T>);
+
+impl<T> Default for Choice<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+fn read_log(reader: &mut Reader) -> LogConfig {
+    let max_bytes = reader.bytes("LOG__MAX_BYTES");
+    let config = log::disk::Config {
+        dir: PathBuf::from(reader.text("LOG__DIR")),
+        max_bytes,
+        segment_bytes: reader.bytes("LOG__SEGMENT_BYTES"),
+        buffer_bytes: reader.bytes("LOG__BUFFER_BYTES"),
+        retention: reader.seconds("DEDUPE__WINDOW"),
+        commit_interval: reader.seconds("LOG__COMMIT_INTERVAL"),
+    };
+    let is_memory = reader.parse("LOG__KIND", "disk or memory", |text| match text {
+        "" => Some(Choice(None)),
+        "disk" => Some(Choice(Some(false))),
+        "memory" => Some(Choice(Some(true))),
+        _ => None,
+    });
+    let on_cloud_run = reader.plain(CLOUD_RUN).is_some();
+    if on_cloud_run && is_memory.0 == Some(false) {
+        reader.fault(
+            &format!("{PREFIX}LOG__KIND"),
+            "must be memory on Cloud Run, whose disk is memory that ends with the instance",
+        );
+    }
+    if is_memory.0.unwrap_or(on_cloud_run) {
+        LogConfig::Memory { max_bytes }
+    } else {
+        LogConfig::Disk(config)
+    }
+}
+
+fn read_acknowledge(reader: &mut Reader, log: &LogConfig) -> Acknowledge {
+    let choice = reader.parse(
+        "DELIVERY__ACKNOWLEDGE",
+        "spooled, written or queued",
+        |text| {
+            if text.is_empty() {
+                return Some(Choice(None));
+            }
+            Some(Choice(Some(match text {
+                "spooled" => Acknowledge::Spooled,
+                "written" => Acknowledge::Written,
+                "queued" => Acknowledge::Queued,
+                _ => return None,
+            })))
+        },
+    );
+    match (log, choice.0) {
+        (LogConfig::Memory { .. }, Some(Acknowledge::Spooled)) => {
+            reader.fault(
+                &format!("{PREFIX}DELIVERY__ACKNOWLEDGE"),
+                "must be written or queued: a log in memory makes nothing durable",
+            );
+            Acknowledge::Written
+        }
+        (LogConfig::Memory { .. }, choice) => choice.unwrap_or(Acknowledge::Written),
+        (LogConfig::Disk(_), choice) => choice.unwrap_or(Acknowledge::Spooled),
+    }
+}
+
+fn read_destinations(reader: &mut Reader) -> Vec<DestinationConfig> {
+    let strategies = reader.parse(
+        "WRITERS__STRATEGY",
+        "delta, memory, or a JSON list of them",
+        |text| {
+            let names: Vec<String> = if text.starts_with('[') {
+                serde_json::from_str(text).ok()?
+            } else {
+                vec![text.to_owned()]
+            };
+            let is_known = |name: &String| KNOWN_STRATEGIES.contains(&name.as_str());
+            (!names.is_empty() && names.iter().all(is_known)).then_some(names)
+        },
+    );
+    let optional = reader.list("WRITERS__OPTIONAL");
+    let max_lag: u64 = reader.integer("WRITERS__MAX_LAG", 1);
+    let backoff_max = reader.seconds("DELIVERY__BACKOFF_MAX");
+    if optional.iter().any(|name| !strategies.contains(name)) {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__OPTIONAL"),
+            "must only name strategies of WRITERS__STRATEGY",
+        );
+    }
+    let mut destinations = Vec::new();
+    for name in &strategies {
+        let writer = match name.as_str() {
+            #[cfg(feature = "delta")]
+            "delta" => WriterConfig::Delta(read_delta(reader)),
+            _ => WriterConfig::Memory { rows: MEMORY_ROWS },
+        };
+        let max_lag = if optional.contains(name) {
+            NonZeroU64::new(max_lag)
+        } else {
+            None
+        };
+        let delivery = DeliveryConfig {
+            backoff: Duration::from_millis(100),
+            backoff_max,
+            backoff_fatal: backoff_max,
+            max_lag,
+        };
+        destinations.push(DestinationConfig { writer, delivery });
+    }
+    destinations
+}
+
+#[cfg(feature = "delta")]
+const KNOWN_STRATEGIES: &[&str] = &["delta", "memory"];
+#[cfg(not(feature = "delta"))]
+const KNOWN_STRATEGIES: &[&str] = &["memory"];
+
+#[cfg(feature = "delta")]
+fn read_delta(reader: &mut Reader) -> crate::writer::delta::Config {
+    if reader.plain(CLOUD_RUN).is_some() {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__DELTA__URI"),
+            "must not be on this machine on Cloud Run, whose disk is memory that ends with the instance",
+        );
+    }
+    crate::writer::delta::Config {
+        uri: reader.text("WRITERS__DELTA__URI"),
+        commit_interval: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL"),
+        commit_interval_max: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL_MAX"),
+        file_retention: reader.seconds("WRITERS__DELTA__FILE_RETENTION"),
+        log_retention: reader.seconds("WRITERS__DELTA__LOG_RETENTION"),
+        ..crate::writer::delta::Config::default()
+    }
+}
+
+fn read_enrich(reader: &mut Reader) -> enrich::Config {
+    let zone = reader.text("ENRICH__TIME_ZONE");
+    let time_zone = jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
+        reader.fault(
+            &format!("{PREFIX}ENRICH__TIME_ZONE"),
+            "must be an IANA time zone such as Europe/Kyiv",
+        );
+        jiff::tz::TimeZone::UTC
+    });
+    let ip = reader.parse("ENRICH__IP", "full, truncated or none", |text| {
+        Some(Choice(Some(match text {
+            "full" => enrich::IpPolicy::Full,
+            "truncated" => enrich::IpPolicy::Truncated,
+            "none" => enrich::IpPolicy::None,
+            _ => return None,
+        })))
+    });
+    let mut own_domains = reader.list("ENRICH__OWN_DOMAINS");
+    own_domains.extend(reader.list("CORS__ALLOWED_ORIGINS"));
+    enrich::Config {
+        trusted_hops: reader.integer("ENRICH__TRUSTED_HOPS", 0),
+        trust_geo_headers: reader.boolean("ENRICH__TRUST_GEO_HEADERS"),
+        ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
+        time_zone,
+        own_domains,
+    }
+}
+
+fn local_path(reader: &mut Reader, name: &str) -> PathBuf {
+    reader.parse(name, "a path on this machine", |text| {
+        let path = text.strip_prefix("file://").unwrap_or(text);
+        (!path.is_empty() && !path.contains("://")).then(|| PathBuf::from(path))
+    })
+}
+
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

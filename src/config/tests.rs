@@ -1,0 +1,190 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment what to write"
+)]
+
+use super::*;
+
+fn config(pairs: &[(&str, &str)]) -> Result<Config, Invalid> {
+    let values = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Config::from_values(values)
+}
+
+#[track_caller]
+fn faults(pairs: &[(&str, &str)]) -> Vec<String> {
+    config(pairs)
+        .unwrap_err()
+        .0
+        .into_iter()
+        .map(|fault| fault.variable)
+        .collect()
+}
+
+#[test]
+fn nothing_set_is_a_valid_configuration() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.port, 8080);
+    assert_eq!(config.max_body_bytes, 2 << 20);
+    assert_eq!(config.acknowledge, Acknowledge::Spooled);
+    assert!(matches!(config.log, LogConfig::Disk(_)));
+    assert_eq!(config.destinations.len(), 1);
+}
+
+#[test]
+fn every_default_is_right() {
+    for variable in VARIABLES
+        .iter()
+        .filter(|variable| !variable.default.is_empty())
+    {
+        let name = format!("{PREFIX}{}", variable.name);
+        let found = config(&[(&name, variable.default)]);
+        assert!(found.is_ok(), "{name}: {:?}", found.err());
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once_and_no_value() {
+    let pairs = [
+        ("APP_CONFIG__RUN__PORT", "hunter2"),
+        ("APP_CONFIG__LOG__MAX_BYTES", "hunter2"),
+        ("APP_CONFIG__WRITERS__STRATEGY", "hunter2"),
+        ("APP_CONFIG__ENRICH__TIME_ZONE", "hunter2"),
+        ("APP_CONFIG__CORS__ALLOWED_ORIGINS", "hunter2"),
+        ("APP_CONFIG__LOG__MAXBYTES", "hunter2"),
+        ("PORT", "hunter2"),
+    ];
+    let invalid = config(&pairs).unwrap_err();
+    let named: Vec<&str> = invalid
+        .0
+        .iter()
+        .map(|fault| fault.variable.as_str())
+        .collect();
+    for (name, _) in pairs
+        .iter()
+        .filter(|(name, _)| *name != "APP_CONFIG__RUN__PORT")
+    {
+        assert!(named.contains(name), "{name} is not among {named:?}");
+    }
+    assert!(!invalid.to_string().contains("hunter2"));
+}
+
+#[test]
+fn each_variable_refuses_nonsense() {
+    for name in [
+        "RUN__HOST",
+        "RUN__PORT",
+        "RUN__DRAIN",
+        "HTTP__MAX_BODY_BYTES",
+        "HTTP__REQUEST_TIMEOUT",
+        "HTTP__HEADER_TIMEOUT",
+        "HTTP__MAX_CONNECTIONS",
+        "WRITERS__STRATEGY",
+        "WRITERS__OPTIONAL",
+        "WRITERS__MAX_LAG",
+        "WRITERS__FROM",
+        "WRITERS__DELTA__COMMIT_INTERVAL",
+        "LOG__KIND",
+        "LOG__MAX_BYTES",
+        "LOG__SEGMENT_BYTES",
+        "LOG__BUFFER_BYTES",
+        "LOG__COMMIT_INTERVAL",
+        "DELIVERY__ACKNOWLEDGE",
+        "DELIVERY__BACKOFF_MAX",
+        "DEDUPE__WINDOW",
+        "DEDUPE__MAX_ENTRIES",
+        "ENRICH__TRUSTED_HOPS",
+        "ENRICH__TRUST_GEO_HEADERS",
+        "ENRICH__IP",
+        "ENRICH__TIME_ZONE",
+        "CORS__ALLOWED_ORIGINS",
+    ] {
+        let name = format!("{PREFIX}{name}");
+        assert!(
+            faults(&[(&name, "nonsense{")]).contains(&name),
+            "{name} takes nonsense"
+        );
+    }
+}
+
+#[test]
+fn the_port_of_the_platform_wins() {
+    assert_eq!(
+        config(&[("PORT", "9"), ("APP_CONFIG__RUN__PORT", "10")])
+            .unwrap()
+            .port,
+        9
+    );
+    assert_eq!(config(&[("APP_CONFIG__RUN__PORT", "10")]).unwrap().port, 10);
+}
+
+#[test]
+fn a_log_in_memory_promises_no_more_than_it_keeps() {
+    let memory = ("APP_CONFIG__LOG__KIND", "memory");
+    assert_eq!(config(&[memory]).unwrap().acknowledge, Acknowledge::Written);
+    let spooled = ("APP_CONFIG__DELIVERY__ACKNOWLEDGE", "spooled");
+    assert_eq!(
+        faults(&[memory, spooled]),
+        ["APP_CONFIG__DELIVERY__ACKNOWLEDGE"]
+    );
+}
+
+#[test]
+fn on_cloud_run_nothing_is_kept_on_its_disk() {
+    let (platform, memory) = (
+        ("K_SERVICE", "x"),
+        ("APP_CONFIG__WRITERS__STRATEGY", "memory"),
+    );
+    let found = config(&[platform, memory]).unwrap();
+    assert!(matches!(found.log, LogConfig::Memory { .. }));
+    assert_eq!(found.acknowledge, Acknowledge::Written);
+    let disk = ("APP_CONFIG__LOG__KIND", "disk");
+    let named = faults(&[platform, disk]);
+    assert_eq!(
+        named,
+        ["APP_CONFIG__LOG__KIND", "APP_CONFIG__WRITERS__DELTA__URI"]
+    );
+}
+
+#[test]
+fn the_original_variables_are_accepted() {
+    for name in variables::ACCEPTED {
+        assert!(
+            config(&[(&format!("{PREFIX}{name}"), "anything")]).is_ok(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn sizes_and_lists_are_read() {
+    let pairs = [
+        ("APP_CONFIG__LOG__MAX_BYTES", "64 MiB"),
+        ("APP_CONFIG__WRITERS__STRATEGY", r#"["delta","memory"]"#),
+        ("APP_CONFIG__WRITERS__OPTIONAL", r#"["memory"]"#),
+    ];
+    let config = config(&pairs).unwrap();
+    let LogConfig::Disk(log) = &config.log else {
+        panic!("a disk log")
+    };
+    assert_eq!(log.max_bytes, 64 << 20);
+    assert_eq!(config.destinations.len(), 2);
+    assert!(config.destinations[0].delivery.max_lag.is_none());
+    assert!(config.destinations[1].delivery.max_lag.is_some());
+}
+
+#[test]
+fn the_template_lists_every_variable() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.template");
+    let fresh = variables::template();
+    if std::env::var_os("GENERATE").is_some() {
+        std::fs::write(&path, &fresh).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == fresh,
+        ".env.template is not what the code says: run `make generate`"
+    );
+}

@@ -1,0 +1,224 @@
+//! Every variable that the collector knows: name, default, one line. `.env.template` is written from
+//! this table (`make generate`) and a test holds the two together.
+
+/// What stands before every name.
+pub const PREFIX: &str = "APP_CONFIG__";
+
+/// A variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Name after the prefix.
+    pub name: &'static str,
+    /// Value if it is not set; empty for none.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub help: &'static str,
+}
+
+const fn variable(name: &'static str, default: &'static str, help: &'static str) -> Variable {
+    Variable {
+        name,
+        default,
+        help,
+    }
+}
+
+/// All of them, in the order of the template.
+pub const VARIABLES: &[Variable] = &[
+    variable(
+        "ENVIRONMENT",
+        "",
+        "QA: logs for people, at debug level; anything else: one JSON object a line",
+    ),
+    variable("RUN__HOST", "0.0.0.0", "address to listen on"),
+    variable(
+        "RUN__PORT",
+        "8080",
+        "port to listen on; the variable PORT wins over it",
+    ),
+    variable(
+        "RUN__DRAIN",
+        "8",
+        "seconds to deliver what is left after a stop signal",
+    ),
+    variable("HTTP__MAX_BODY_BYTES", "2MiB", "largest request body"),
+    variable(
+        "HTTP__REQUEST_TIMEOUT",
+        "30",
+        "seconds until a request is answered 503",
+    ),
+    variable(
+        "HTTP__HEADER_TIMEOUT",
+        "10",
+        "seconds until the headers of a request must have come",
+    ),
+    variable("HTTP__MAX_CONNECTIONS", "10000", "most connections at once"),
+    variable(
+        "WRITERS__STRATEGY",
+        "delta",
+        "where rows go: delta, memory, or a JSON list of them",
+    ),
+    variable(
+        "WRITERS__OPTIONAL",
+        "[]",
+        "JSON list of those strategies that may fall behind without stopping the intake",
+    ),
+    variable(
+        "WRITERS__MAX_LAG",
+        "1000000",
+        "events that an optional destination may fall behind before it skips to the end",
+    ),
+    variable(
+        "WRITERS__FROM",
+        "newest",
+        "where a destination that is new to this log begins: newest or oldest",
+    ),
+    variable(
+        "WRITERS__DELTA__URI",
+        "./data/events",
+        "folder of the Delta Lake table",
+    ),
+    variable(
+        "WRITERS__DELTA__COMMIT_INTERVAL",
+        "2",
+        "seconds between commits at low load",
+    ),
+    variable(
+        "WRITERS__DELTA__COMMIT_INTERVAL_MAX",
+        "30",
+        "seconds between commits at high load",
+    ),
+    variable(
+        "WRITERS__DELTA__FILE_RETENTION",
+        "3600",
+        "seconds for which compacted-away files stay readable",
+    ),
+    variable(
+        "WRITERS__DELTA__LOG_RETENTION",
+        "86400",
+        "seconds for which the table's transaction log is kept",
+    ),
+    variable(
+        "LOG__KIND",
+        "",
+        "where events wait for their destinations: disk or memory; unset: disk, on Cloud Run memory",
+    ),
+    variable("LOG__DIR", "./data/log", "folder of the disk log"),
+    variable(
+        "LOG__MAX_BYTES",
+        "10GiB",
+        "what the log may hold; beyond it events are refused with 503",
+    ),
+    variable(
+        "LOG__SEGMENT_BYTES",
+        "64MiB",
+        "size of one file of the disk log",
+    ),
+    variable(
+        "LOG__BUFFER_BYTES",
+        "16MiB",
+        "what may wait for the disk; beyond it events are refused with 503",
+    ),
+    variable(
+        "LOG__COMMIT_INTERVAL",
+        "0.003",
+        "least seconds between two commits of the disk log",
+    ),
+    variable(
+        "DELIVERY__ACKNOWLEDGE",
+        "",
+        "what a 2xx says: spooled (durable in the log), written (in every required destination) or queued (in memory); unset: spooled, with a log in memory written",
+    ),
+    variable(
+        "DELIVERY__BACKOFF_MAX",
+        "60",
+        "longest seconds between two attempts to write",
+    ),
+    variable(
+        "DEDUPE__WINDOW",
+        "600",
+        "seconds for which an event is recognised as a duplicate by (stream_id, event_name, event_id)",
+    ),
+    variable(
+        "DEDUPE__MAX_ENTRIES",
+        "1000000",
+        "most events remembered for that; about 60 bytes each",
+    ),
+    variable(
+        "DEAD_LETTER__URI",
+        "./data/dead_letter",
+        "folder for rows that a destination will never take",
+    ),
+    variable(
+        "ENRICH__TRUSTED_HOPS",
+        "0",
+        "proxies in front of the collector that append to X-Forwarded-For; 0: the address of the connection counts",
+    ),
+    variable(
+        "ENRICH__TRUST_GEO_HEADERS",
+        "true",
+        "take X-Client-Geo-Country, -State, -Region, -City from the request",
+    ),
+    variable(
+        "ENRICH__IP",
+        "truncated",
+        "client address in the rows: full, truncated (/24, /48) or none",
+    ),
+    variable(
+        "ENRICH__TIME_ZONE",
+        "UTC",
+        "time zone whose days event_date and date are, an IANA name",
+    ),
+    variable(
+        "ENRICH__OWN_DOMAINS",
+        "[]",
+        "JSON list of further domains of yours, whose referrers are internal",
+    ),
+    variable(
+        "CORS__ALLOWED_ORIGINS",
+        "[]",
+        "JSON list of your sites' origins; their referrers are internal",
+    ),
+];
+
+/// Variables of the system that this one replaces, accepted so that its configuration works as it stands.
+pub const ACCEPTED: &[&str] = &[
+    "API__PREFIX",
+    "API__V1__FETCH",
+    "API__V1__PREFIX",
+    "API__V1__STREAMING",
+    "COOKIE__HTTPONLY",
+    "COOKIE__MAX_AGE",
+    "COOKIE__SAMESITE",
+    "COOKIE__SECURE",
+    "CORS__ALLOW_CREDENTIALS",
+    "CORS__ALLOW_HEADERS",
+    "CORS__ALLOW_METHODS",
+    "WRITERS__BQ__DATASET_ID",
+    "WRITERS__BQ__FLUSH_INTERVAL",
+    "WRITERS__BQ__MAX_BATCH_SIZE",
+    "WRITERS__BQ__MAX_QUEUE_SIZE",
+    "WRITERS__BQ__TABLE_ID",
+    "WRITERS__PROJECT_ID",
+    "WRITERS__PUBSUB__FLUSH_INTERVAL",
+    "WRITERS__PUBSUB__MAX_BATCH_SIZE",
+    "WRITERS__PUBSUB__MAX_BYTES",
+    "WRITERS__PUBSUB__PUBLISH_TIMEOUT",
+    "WRITERS__PUBSUB__SUBSCRIPTION_ID",
+    "WRITERS__PUBSUB__TOPIC_ID",
+];
+
+/// The text of `.env.template`.
+pub fn template() -> String {
+    let mut text = String::from(
+        "# Copy to .env (or src/.env) and change what you need. Every variable has the default that is shown.\n\
+         # The environment wins over src/.env, and that over .env. Sizes take KiB, MiB, GiB; times are seconds.\n",
+    );
+    for variable in VARIABLES {
+        text.push_str(&format!(
+            "\n# {}\n#{PREFIX}{}={}\n",
+            variable.help, variable.name, variable.default
+        ));
+    }
+    text
+}

@@ -1,0 +1,305 @@
+//! The device, from the User-Agent, with `woothee`'s patterns and a bounded cache.
+//!
+//! Names are GA4's (Windows, Macintosh, iOS, Chrome OS). What is not recognised is null. Brands and
+//! models are known of Apple's devices only: a User-Agent of today names no others.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use woothee::parser::Parser;
+use woothee::woothee::VALUE_UNKNOWN;
+
+use super::prefix;
+use crate::schema::{Bot, Device, WebInfo};
+
+/// Different User-Agents remembered; under 600 bytes each.
+const CACHE_CAPACITY: usize = 8192;
+
+/// How much of a User-Agent is looked at, in bytes. Longer ones are junk or hide nothing of interest behind it.
+const MAX_LOOKED_AT: usize = 512;
+
+/// What a User-Agent tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Found {
+    category: Option<&'static str>,
+    model: Option<&'static str>,
+    system: Option<&'static str>,
+    system_version: Option<String>,
+    browser: Option<String>,
+    browser_version: Option<String>,
+    bot: Option<String>,
+}
+
+/// Recognises devices.
+#[derive(Debug)]
+pub(super) struct Devices {
+    cache: Cache<Box<str>, Arc<Found>>,
+}
+
+impl Devices {
+    pub(super) fn new() -> Self {
+        Self {
+            cache: Cache::new(CACHE_CAPACITY),
+        }
+    }
+
+    /// Fills in the device, and tells whether the client is a bot.
+    pub(super) fn fill(&self, device: &mut Device, user_agent: &str) -> Bot {
+        let user_agent = prefix(user_agent, MAX_LOOKED_AT);
+        let found = self.cache.get(user_agent).unwrap_or_else(|| {
+            let found = Arc::new(find(user_agent));
+            self.cache.insert(user_agent.into(), Arc::clone(&found));
+            found
+        });
+        device.category = found.category.map(str::to_owned);
+        device.mobile_brand_name = found.model.map(|_| "Apple".to_owned());
+        device.mobile_model_name = found.model.map(str::to_owned);
+        device.mobile_marketing_name = found.model.map(str::to_owned);
+        device.operating_system = found.system.map(str::to_owned);
+        device.operating_system_version = found.system_version.clone();
+        if found.browser.is_some() {
+            device.web_info = Some(WebInfo {
+                browser: found.browser.clone(),
+                browser_version: found.browser_version.clone(),
+                hostname: None,
+            });
+        }
+        Bot {
+            is_bot: Some(found.bot.is_some()),
+            name: found.bot.clone(),
+        }
+    }
+}
+
+fn find(user_agent: &str) -> Found {
+    let result = Parser::new().parse(user_agent).unwrap_or_default();
+    let name = known(result.name);
+    let is_crawler = result.category == "crawler";
+    let is_headless = user_agent.contains("HeadlessChrome");
+    let is_program = result.category == "misc" || result.name == "HTTP Library";
+    let (system, system_version) = system(result.os, &result.os_version);
+    Found {
+        category: category(user_agent, result.category),
+        model: ["iPhone", "iPad", "iPod"]
+            .into_iter()
+            .find(|model| *model == result.os),
+        system,
+        system_version,
+        browser: name
+            .filter(|_| !is_program)
+            .map(|name| browser(name).to_owned()),
+        browser_version: known(result.version)
+            .filter(|_| !is_program)
+            .map(str::to_owned),
+        bot: match (is_crawler, is_headless) {
+            (true, _) => Some(name.unwrap_or("bot").to_owned()),
+            (false, true) => Some("Headless Chrome".to_owned()),
+            (false, false) => None,
+        },
+    }
+}
+
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty() && text != VALUE_UNKNOWN).then_some(text)
+}
+
+fn category(user_agent: &str, category: &str) -> Option<&'static str> {
+    let has = |word: &str| user_agent.contains(word);
+    const TELEVISIONS: [&str; 12] = [
+        "SmartTV",
+        "SMART-TV",
+        "Smart-TV",
+        "HbbTV",
+        "NetCast",
+        "Web0S",
+        "webOS.TV",
+        "Android TV",
+        "GoogleTV",
+        "BRAVIA",
+        "AppleTV",
+        "CrKey",
+    ];
+    if category == "crawler" {
+        return Some("desktop");
+    }
+    if TELEVISIONS.iter().any(|word| has(word)) || (has("Tizen") && has("TV")) || has("; AFT") {
+        return Some("smart tv");
+    }
+    let is_android_tablet = has("Android") && !has("Mobile");
+    let is_named_tablet = has("Tablet") && !has("Tablet PC");
+    if has("iPad") || is_android_tablet || is_named_tablet || has("Kindle") {
+        return Some("tablet");
+    }
+    match category {
+        "pc" => Some("desktop"),
+        "smartphone" | "mobilephone" => Some("mobile"),
+        _ => None,
+    }
+}
+
+/// The operating system as GA4 names it, and its version.
+fn system(name: &str, version: &str) -> (Option<&'static str>, Option<String>) {
+    let named_version = name
+        .strip_prefix("Windows ")
+        .filter(|rest| !rest.starts_with(VALUE_UNKNOWN));
+    let version = named_version.or(known(version)).map(str::to_owned);
+    let system = match name {
+        "Mac OSX" | "Mac OS Classic" => "Macintosh",
+        "iPhone" | "iPad" | "iPod" | "iOS" => "iOS",
+        "Android" => "Android",
+        "ChromeOS" => "Chrome OS",
+        "Linux" => "Linux",
+        "BSD" => "BSD",
+        "Firefox OS" => "Firefox OS",
+        "BlackBerry" | "BlackBerry 10" => "BlackBerry",
+        "Windows Phone OS" => {
+            return (
+                Some("Windows Phone"),
+                version.filter(|version| version != "Phone OS"),
+            );
+        }
+        windows if windows.starts_with("Windows") => "Windows",
+        _ => return (None, None),
+    };
+    (Some(system), version)
+}
+
+/// The browser as GA4 names it.
+fn browser(name: &str) -> &str {
+    match name {
+        "Samsung Browser" | "SamsungBrowser" => "Samsung Internet",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
+    const IPAD: &str = "Mozilla/5.0 (iPad; CPU OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1";
+    const MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+    const WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0";
+    const ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36";
+    const ANDROID_TABLET: &str = "Mozilla/5.0 (Linux; Android 13; SM-X906C) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+    const TELEVISION: &str = "Mozilla/5.0 (SMART-TV; Linux; Tizen 6.0) AppleWebKit/537.36 (KHTML, like Gecko) Version/6.0 TV Safari/537.36";
+    const GOOGLEBOT: &str =
+        "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    const CHROMEBOOK: &str = "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+    const FIREFOX: &str =
+        "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+    fn filled(user_agent: &str) -> (Device, Bot) {
+        let mut device = Device::default();
+        let bot = Devices::new().fill(&mut device, user_agent);
+        (device, bot)
+    }
+
+    #[test]
+    fn common_devices_are_recognised() {
+        for (user_agent, category, system, version, browser, browser_version) in [
+            (IPHONE, "mobile", "iOS", "18.5", "Safari", "18.5"),
+            (IPAD, "tablet", "iOS", "17.4", "Safari", "17.4"),
+            (
+                MAC,
+                "desktop",
+                "Macintosh",
+                "10.15.7",
+                "Chrome",
+                "148.0.0.0",
+            ),
+            (WINDOWS, "desktop", "Windows", "10", "Edge", "148.0.0.0"),
+            (ANDROID, "mobile", "Android", "10", "Chrome", "148.0.0.0"),
+            (
+                ANDROID_TABLET,
+                "tablet",
+                "Android",
+                "13",
+                "Chrome",
+                "148.0.0.0",
+            ),
+            (
+                CHROMEBOOK,
+                "desktop",
+                "Chrome OS",
+                "x86_64 14541.0.0",
+                "Chrome",
+                "148.0.0.0",
+            ),
+            (FIREFOX, "desktop", "Linux", "", "Firefox", "140.0"),
+        ] {
+            let (device, bot) = filled(user_agent);
+            let web_info = device.web_info.unwrap();
+            let found = [
+                device.category,
+                device.operating_system,
+                device.operating_system_version,
+                web_info.browser,
+                web_info.browser_version,
+            ];
+            let found = found.map(Option::unwrap_or_default);
+            assert_eq!(
+                found,
+                [category, system, version, browser, browser_version],
+                "{user_agent}"
+            );
+            assert_eq!(
+                bot,
+                Bot {
+                    is_bot: Some(false),
+                    name: None
+                },
+                "{user_agent}"
+            );
+        }
+        assert_eq!(filled(TELEVISION).0.category.as_deref(), Some("smart tv"));
+        assert_eq!(filled(IPHONE).0.mobile_brand_name.as_deref(), Some("Apple"));
+        assert_eq!(filled(IPAD).0.mobile_model_name.as_deref(), Some("iPad"));
+    }
+
+    #[test]
+    fn bots_are_told() {
+        let (device, bot) = filled(GOOGLEBOT);
+        assert_eq!(device.category.as_deref(), Some("desktop"));
+        assert_eq!(
+            bot,
+            Bot {
+                is_bot: Some(true),
+                name: Some("Googlebot".to_owned())
+            }
+        );
+        let headless = MAC.replace("Chrome/", "HeadlessChrome/");
+        assert_eq!(filled(&headless).1.is_bot, Some(true));
+    }
+
+    #[test]
+    fn what_is_not_recognised_is_null() {
+        for user_agent in [
+            "curl/8.0",
+            "x",
+            "\u{1b}]0;pwn\u{7}",
+            "Apache-HttpClient/4.5",
+            &"é".repeat(5000),
+        ] {
+            let (device, bot) = filled(user_agent);
+            assert_eq!(device, Device::default(), "{user_agent}");
+            assert_eq!(bot.is_bot, Some(false), "{user_agent}");
+        }
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_gives_the_same() {
+        let devices = Devices::new();
+        let mut first = Device::default();
+        devices.fill(&mut first, MAC);
+        for number in 0..2 * CACHE_CAPACITY {
+            devices.fill(&mut Device::default(), &format!("agent {number}"));
+        }
+        assert!(devices.cache.len() <= CACHE_CAPACITY);
+        for _ in 0..2 {
+            let mut again = Device::default();
+            devices.fill(&mut again, MAC);
+            assert_eq!(again, first);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Enrichment: what the server knows of an event besides what its client says.
+//!
+//! [`Enricher::event`] is the ordered list of steps, one file each. Steps are pure: no clock, no I/O,
+//! nothing of HTTP but the values of headers, which the intake puts into a [`Visit`]. A bad header or
+//! address never costs an event: what cannot be understood stays null or becomes a warning.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::clock::Micros;
+use crate::schema::{Collector, Device, Event, EventDimensions, WebInfo};
+
+pub mod client_ip;
+mod commerce;
+mod device;
+pub mod geo;
+pub mod identity;
+mod language;
+mod time;
+mod traffic_source;
+mod url;
+
+/// Most warnings that a row holds.
+pub const MAX_WARNINGS: usize = 20;
+
+/// Longest User-Agent that is stored, in bytes.
+const MAX_USER_AGENT: usize = 2048;
+
+/// How events are enriched.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Proxies in front of the collector that append to X-Forwarded-For; with 0 the connection's address counts.
+    pub trusted_hops: usize,
+    /// Whether the X-Client-Geo headers come from the own load balancer.
+    pub trust_geo_headers: bool,
+    /// What of the client's address is stored.
+    pub ip: IpPolicy,
+    /// The time zone whose days `event_date` and `date` are.
+    pub time_zone: jiff::tz::TimeZone,
+    /// Domains or origins whose referrers are internal.
+    pub own_domains: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            trusted_hops: 0,
+            trust_geo_headers: true,
+            ip: IpPolicy::default(),
+            time_zone: jiff::tz::TimeZone::UTC,
+            own_domains: Vec::new(),
+        }
+    }
+}
+
+/// What of the client's address is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IpPolicy {
+    /// All of it.
+    Full,
+    /// Its network: /24 of IPv4, /48 of IPv6.
+    #[default]
+    Truncated,
+    /// Nothing.
+    None,
+}
+
+/// What the server knows of a request; the same for all events in it.
+#[derive(Clone, Debug, Default)]
+pub struct Visit<'a> {
+    /// When the request was received.
+    pub received_at: Micros,
+    /// Last segment of the path.
+    pub stream_id: Cow<'a, str>,
+    /// Id of the browser, by [`identity::user_pseudo_id`].
+    pub user_pseudo_id: Cow<'a, str>,
+    /// Address of the client, by [`client_ip::client_ip`].
+    pub client_ip: Option<IpAddr>,
+    /// The header of this name, as are those that follow; texts by [`geo::header_text`].
+    pub user_agent: Option<Cow<'a, str>>,
+    /// Accept-Language.
+    pub accept_language: Option<Cow<'a, str>>,
+    /// X-Client-Geo-Country.
+    pub geo_country: Option<Cow<'a, str>>,
+    /// X-Client-Geo-State, else X-Client-Geo-Region.
+    pub geo_region: Option<Cow<'a, str>>,
+    /// X-Client-Geo-City.
+    pub geo_city: Option<Cow<'a, str>>,
+}
+
+/// Enriches events. One is made at start and shared.
+#[derive(Debug)]
+pub struct Enricher {
+    trust_geo_headers: bool,
+    ip: IpPolicy,
+    time_zone: jiff::tz::TimeZone,
+    own_domains: traffic_source::OwnDomains,
+    devices: device::Devices,
+}
+
+impl Enricher {
+    /// An enricher with an empty device cache.
+    pub fn new(config: Config) -> Self {
+        Self {
+            trust_geo_headers: config.trust_geo_headers,
+            ip: config.ip,
+            time_zone: config.time_zone,
+            own_domains: traffic_source::OwnDomains::new(&config.own_domains),
+            devices: device::Devices::new(),
+        }
+    }
+
+    /// Fills in all that can be known of an event. `client_timestamp` is when it happened by the client's clock, if it said so.
+    pub fn event(&self, event: &mut Event, visit: &Visit<'_>, client_timestamp: Option<Micros>) {
+        event.platform = Some("WEB".to_owned());
+        event.stream_id = Some(visit.stream_id.clone().into_owned());
+        event.ip = client_ip::stored(visit.client_ip, self.ip);
+
+        time::stamp(event, visit.received_at, client_timestamp, &self.time_zone);
+        identity::fill(event, visit);
+
+        self.fill_device(event, visit);
+        if self.trust_geo_headers {
+            geo::fill(event, visit);
+        }
+        self.fill_page(event);
+        commerce::fill(event);
+    }
+
+    fn fill_device(&self, event: &mut Event, visit: &Visit<'_>) {
+        let mut device = Device {
+            language: visit
+                .accept_language
+                .as_deref()
+                .and_then(language::preferred),
+            ..Device::default()
+        };
+        let user_agent = visit
+            .user_agent
+            .as_deref()
+            .filter(|text| !text.trim().is_empty());
+        if let Some(user_agent) = user_agent {
+            let user_agent = prefix(user_agent, MAX_USER_AGENT);
+            let collector = collector(event);
+            collector.bot = Some(self.devices.fill(&mut device, user_agent));
+            collector.user_agent = Some(user_agent.to_owned());
+        }
+        if device != Device::default() {
+            event.device = Some(Box::new(device));
+        }
+    }
+
+    /// All that the address of the page tells: host, campaign, click ids.
+    fn fill_page(&self, event: &mut Event) {
+        let page = traffic_source::Page::of(event);
+        let (source, click_ids) = traffic_source::collected(&page, &self.own_domains);
+        let hostname = page.hostname();
+        event.collected_traffic_source = source;
+        if !click_ids.is_empty() {
+            collector(event).click_ids = click_ids;
+        }
+        let Some(hostname) = hostname else { return };
+        let web_info = event
+            .device
+            .get_or_insert_default()
+            .web_info
+            .get_or_insert_with(WebInfo::default);
+        web_info.hostname = Some(hostname.clone());
+        event.event_dimensions = Some(EventDimensions {
+            hostname: Some(hostname),
+        });
+    }
+}
+
+/// The record of what GA4 has no column for.
+fn collector(event: &mut Event) -> &mut Collector {
+    event.collector.get_or_insert_default()
+}
+
+/// Notes what was changed in the row.
+fn warn(event: &mut Event, warning: &str) {
+    let warnings = &mut collector(event).warnings;
+    if warnings.len() < MAX_WARNINGS {
+        warnings.push(warning.to_owned());
+    }
+}
+
+/// The text value of the last parameter of this name that has one.
+fn text_param<'e>(event: &'e Event, key: &str) -> Option<&'e str> {
+    let of_key = |param: &&crate::schema::EventParam| param.key.as_deref() == Some(key);
+    let params = event.event_params.iter().rev().filter(of_key);
+    params
+        .filter_map(|param| param.value.as_ref()?.string_value.as_deref())
+        .next()
+}
+
+/// The beginning of a text, at most so many bytes.
+fn prefix(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{EventParam, Value};
+
+    fn enriched(config: Config, visit: &Visit<'_>) -> Event {
+        let page = Value {
+            string_value: Some("https://Shop.test/a?utm_source=n1&gbraid=g".to_owned()),
+            ..Value::default()
+        };
+        let mut event = Event {
+            event_params: vec![EventParam {
+                key: Some("page_location".to_owned()),
+                value: Some(page),
+            }],
+            ..Event::default()
+        };
+        Enricher::new(config).event(&mut event, visit, None);
+        event
+    }
+
+    #[test]
+    fn a_visit_without_headers_leaves_their_columns_null() {
+        let event = enriched(Config::default(), &Visit::default());
+        let device = event.device.unwrap();
+        let web_info = device.web_info.clone().unwrap();
+        assert_eq!(web_info.hostname.as_deref(), Some("shop.test"));
+        assert_eq!(
+            (device.category, device.language, web_info.browser),
+            (None, None, None)
+        );
+        assert_eq!((event.geo, event.ip), (None, None));
+        let collector = event.collector.unwrap();
+        assert_eq!((collector.bot, collector.user_agent), (None, None));
+        assert_eq!(collector.click_ids.len(), 1);
+
+        let mut bare = Event::default();
+        Enricher::new(Config::default()).event(&mut bare, &Visit::default(), None);
+        assert_eq!(
+            (bare.device, bare.event_dimensions, bare.collector),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn the_language_needs_no_user_agent() {
+        let visit = Visit {
+            accept_language: Some("uk-UA".into()),
+            user_agent: Some(" ".into()),
+            ..Visit::default()
+        };
+        let event = enriched(Config::default(), &visit);
+        assert_eq!(event.device.unwrap().language.as_deref(), Some("uk-UA"));
+        assert_eq!(event.collector.unwrap().bot, None);
+    }
+
+    #[test]
+    fn geo_headers_count_only_where_they_are_trusted() {
+        let visit = Visit {
+            geo_country: Some("UA".into()),
+            ..Visit::default()
+        };
+        assert!(enriched(Config::default(), &visit).geo.is_some());
+        let config = Config {
+            trust_geo_headers: false,
+            ..Config::default()
+        };
+        assert_eq!(enriched(config, &visit).geo, None);
+    }
+
+    #[test]
+    fn a_long_user_agent_is_cut_between_characters() {
+        let visit = Visit {
+            user_agent: Some("é".repeat(5000).into()),
+            ..Visit::default()
+        };
+        let stored = enriched(Config::default(), &visit)
+            .collector
+            .unwrap()
+            .user_agent
+            .unwrap();
+        assert_eq!(stored.len(), MAX_USER_AGENT);
+    }
+
+    #[test]
+    fn warnings_are_bounded() {
+        let mut event = Event::default();
+        for _ in 0..2 * MAX_WARNINGS {
+            warn(&mut event, "x");
+        }
+        assert_eq!(event.collector.unwrap().warnings.len(), MAX_WARNINGS);
+    }
+}

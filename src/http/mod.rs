@@ -1,0 +1,52 @@
+//! The HTTP surface: router, limits, endpoints. Glue only: it reads requests, calls `enrich` and
+//! `pipeline`, and answers. It never sees a writer, and nothing below it sees HTTP.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::clock::Clock;
+use crate::enrich::Enricher;
+use crate::ledger::Ledger;
+use crate::pipeline::Intake;
+
+mod error;
+mod extract;
+mod health;
+pub mod openapi;
+mod server;
+pub mod streaming;
+
+pub use error::{Detail, Error};
+pub use server::{Server, ServerConfig};
+
+/// What endpoints share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Where events are appended.
+    pub intake: Intake,
+    /// What is known of each event besides what its client says.
+    pub enricher: Enricher,
+    /// The counts.
+    pub ledger: Arc<Ledger>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Proxies in front that append to X-Forwarded-For.
+    pub trusted_hops: usize,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+}
+
+/// All routes.
+pub fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/api/v1/streaming/{stream_id}", post(streaming::receive))
+        .route("/health", get(health::health))
+        .route("/liveness", get(health::liveness))
+        .route("/readiness", get(health::readiness))
+        .route("/metrics", get(health::metrics))
+        .fallback(|| async { Error::NotFound })
+        .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
+        .with_state(shared)
+}

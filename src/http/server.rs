@@ -1,0 +1,157 @@
+//! The accept loop: connections, their deadlines, and a graceful end.
+//!
+//! `axum::serve` has neither a header timeout nor a connection cap, so the loop is ours. Each request has
+//! one deadline and one guard against panics here, so that whatever happens to a handler its client gets
+//! an answer in the one error shape.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::response::IntoResponse;
+use futures_util::FutureExt;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::Service;
+
+use crate::ledger::Ledger;
+
+use super::Error;
+
+/// Limits of connections and requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Until when a request is answered 503.
+    pub request_timeout: Duration,
+    /// Until when the headers of a request must have come.
+    pub header_timeout: Duration,
+    /// Most connections at once; more wait in the system's queue.
+    pub max_connections: usize,
+}
+
+/// Serves a router on a listener.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    ledger: Arc<Ledger>,
+    config: ServerConfig,
+}
+
+impl Server {
+    /// A server that does not accept yet.
+    pub fn new(
+        listener: TcpListener,
+        router: Router,
+        ledger: Arc<Ledger>,
+        config: ServerConfig,
+    ) -> Self {
+        Self {
+            listener,
+            router,
+            ledger,
+            config,
+        }
+    }
+
+    /// Accepts until `stop` resolves, then answers what is in flight, for as long as `grace` at the most.
+    pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.header_timeout);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(100);
+        let connections = Arc::new(Semaphore::new(self.config.max_connections));
+        let graceful = GracefulShutdown::new();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let permit = tokio::select! {
+                () = &mut stop => break,
+                permit = Arc::clone(&connections).acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { break };
+            let (stream, peer) = tokio::select! {
+                () = &mut stop => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Out of descriptors, for instance: others must close first.
+                        tracing::warn!(%error, "connection cannot be accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+            };
+            let service = service_fn(self.handler(&stream, peer));
+            let connection = builder
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                .into_owned();
+            let watched = graceful.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = watched.await {
+                    tracing::debug!(%error, "connection ended");
+                }
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        if tokio::time::timeout(grace, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some requests were still unanswered when the time to drain was over");
+        }
+    }
+
+    /// What answers the requests of one connection.
+    fn handler(
+        &self,
+        stream: &TcpStream,
+        peer: SocketAddr,
+    ) -> impl Fn(
+        Request<Incoming>,
+    ) -> futures_util::future::BoxFuture<
+        'static,
+        Result<axum::response::Response, Infallible>,
+    > + use<> {
+        // Answers are small: they must not wait for more to fill a packet.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "connection without nodelay");
+        }
+        let router = self.router.clone();
+        let ledger = Arc::clone(&self.ledger);
+        let timeout = self.config.request_timeout;
+        move |mut request| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = router.clone().call(request);
+            let ledger = Arc::clone(&ledger);
+            Box::pin(async move {
+                let guarded = AssertUnwindSafe(answer).catch_unwind();
+                let error = match tokio::time::timeout(timeout, guarded).await {
+                    Ok(Ok(Ok(response))) => return Ok(response),
+                    Ok(Ok(Err(never))) => match never {},
+                    Ok(Err(_panic)) => Error::Internal,
+                    Err(_elapsed) => Error::Timeout,
+                };
+                if let Some(refusal) = error.refusal() {
+                    ledger.request_refused(refusal);
+                }
+                Ok(error.into_response())
+            })
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The counts of one destination.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::schema::SequenceNumber;
+
+/// What became of the events that a destination was to get; kept over restarts with its cursor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DestinationTotals {
+    /// Events that the destination has.
+    pub stored: u64,
+    /// Events that it will never take, kept in the dead letter.
+    pub dead_lettered: u64,
+    /// Events that were given up because an optional destination had fallen too far behind.
+    pub expired: u64,
+    /// Events that cannot be read from the log any more.
+    pub lost: u64,
+}
+
+impl DestinationTotals {
+    /// Events that ended in an outcome.
+    pub fn settled(&self) -> u64 {
+        self.stored + self.dead_lettered + self.expired + self.lost
+    }
+}
+
+/// One destination's counts and state.
+#[derive(Debug)]
+pub struct Destination {
+    name: String,
+    totals: Mutex<DestinationTotals>,
+    position: AtomicU64,
+    log_end: watch::Receiver<SequenceNumber>,
+    failures: AtomicU64,
+    healthy: AtomicBool,
+}
+
+impl Destination {
+    /// A destination that stands at `position`, with these totals, of a log that reaches `log_end`.
+    pub fn new(
+        name: &str,
+        position: SequenceNumber,
+        totals: DestinationTotals,
+        log_end: watch::Receiver<SequenceNumber>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            totals: Mutex::new(totals),
+            position: AtomicU64::new(position.0),
+            log_end,
+            failures: AtomicU64::new(0),
+            healthy: AtomicBool::new(true),
+        }
+    }
+
+    /// Kind and target.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What became of its events.
+    pub fn totals(&self) -> DestinationTotals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts settled events and moves the position.
+    pub fn settled(&self, counted: DestinationTotals, position: SequenceNumber) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.stored += counted.stored;
+        totals.dead_lettered += counted.dead_lettered;
+        totals.expired += counted.expired;
+        totals.lost += counted.lost;
+        self.position.store(position.0, Ordering::Release);
+    }
+
+    /// The last number that is settled here.
+    pub fn position(&self) -> SequenceNumber {
+        SequenceNumber(self.position.load(Ordering::Acquire))
+    }
+
+    /// Appended events that are not settled here yet.
+    pub fn pending(&self) -> u64 {
+        self.log_end.borrow().0.saturating_sub(self.position().0)
+    }
+
+    /// Notes how an attempt to write ended.
+    pub fn attempted(&self, succeeded: bool) {
+        self.healthy.store(succeeded, Ordering::Relaxed);
+        if !succeeded {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the last attempt to write succeeded.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Attempts to write that failed, since the process started.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,184 @@
+//! The ledger as metrics: the only place where their names are written.
+
+use std::sync::atomic::Ordering;
+
+use super::{DestinationTotals, Ledger};
+
+impl Ledger {
+    /// All counts in the Prometheus text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        let mut page = Page { out: &mut out };
+        self.render_intake(&mut page);
+        self.render_requests(&mut page);
+        self.render_destinations(&mut page);
+        out
+    }
+
+    fn render_intake(&self, page: &mut Page<'_>) {
+        let totals = self.intake();
+        page.family(
+            "events_received_total",
+            "Events that clients sent.",
+            "counter",
+        );
+        page.sample("events_received_total", "", totals.received);
+        page.family(
+            "events_synthesised_total",
+            "Events that the collector made itself.",
+            "counter",
+        );
+        page.sample("events_synthesised_total", "", totals.synthesised);
+        page.family(
+            "events_outcome_total",
+            "What became of each event at the intake.",
+            "counter",
+        );
+        let outcomes = [
+            ("appended", "", totals.appended),
+            ("duplicate", "", totals.duplicate),
+            ("rejected", "field", totals.rejected_field),
+            ("rejected", "too_large", totals.rejected_too_large),
+            ("filtered", "", totals.filtered),
+            ("refused", "full", totals.refused_full),
+            ("refused", "busy", totals.refused_busy),
+            ("refused", "broken", totals.refused_broken),
+            ("refused", "stopping", totals.refused_stopping),
+        ];
+        for (outcome, reason, value) in outcomes {
+            page.sample(
+                "events_outcome_total",
+                &format!("outcome=\"{outcome}\",reason=\"{reason}\""),
+                value,
+            );
+        }
+        page.family(
+            "events_late_total",
+            "Events settled after their request had been given up.",
+            "counter",
+        );
+        page.sample(
+            "events_late_total",
+            "",
+            self.counters.late.load(Ordering::Relaxed),
+        );
+        page.family("log_size_bytes", "Bytes that the log holds.", "gauge");
+        page.sample("log_size_bytes", "", self.log.size_bytes());
+    }
+
+    fn render_requests(&self, page: &mut Page<'_>) {
+        page.family(
+            "requests_refused_total",
+            "Requests refused before they were parsed.",
+            "counter",
+        );
+        let counters = &self.counters;
+        let refusals = [
+            ("malformed", &counters.requests_malformed),
+            ("too_large", &counters.requests_too_large),
+            ("timeout", &counters.requests_timeout),
+            ("unavailable", &counters.requests_unavailable),
+            ("other", &counters.requests_other),
+        ];
+        for (reason, counter) in refusals {
+            page.sample(
+                "requests_refused_total",
+                &format!("reason=\"{reason}\""),
+                counter.load(Ordering::Relaxed),
+            );
+        }
+    }
+
+    fn render_destinations(&self, page: &mut Page<'_>) {
+        let destinations = self.destinations();
+        let read: Vec<(String, DestinationTotals, u64, bool)> = destinations
+            .iter()
+            .map(|d| {
+                (
+                    format!("destination=\"{}\"", escape(d.name())),
+                    d.totals(),
+                    d.pending(),
+                    d.is_healthy(),
+                )
+            })
+            .collect();
+        page.family(
+            "delivery_outcome_total",
+            "What became of each appended event at each destination.",
+            "counter",
+        );
+        for (label, totals, _, _) in &read {
+            let outcomes = [
+                ("stored", totals.stored),
+                ("dead_lettered", totals.dead_lettered),
+                ("expired", totals.expired),
+                ("lost", totals.lost),
+            ];
+            for (outcome, value) in outcomes {
+                page.sample(
+                    "delivery_outcome_total",
+                    &format!("{label},outcome=\"{outcome}\""),
+                    value,
+                );
+            }
+        }
+        page.family(
+            "delivery_pending",
+            "Appended events that a destination has not settled yet.",
+            "gauge",
+        );
+        for (label, _, pending, _) in &read {
+            page.sample("delivery_pending", label, *pending);
+        }
+        page.family(
+            "delivery_healthy",
+            "Whether the last attempt to write succeeded.",
+            "gauge",
+        );
+        for (label, _, _, healthy) in &read {
+            page.sample("delivery_healthy", label, u64::from(*healthy));
+        }
+        page.family(
+            "delivery_write_failures_total",
+            "Attempts to write that failed.",
+            "counter",
+        );
+        for destination in &destinations {
+            let label = format!("destination=\"{}\"", escape(destination.name()));
+            page.sample(
+                "delivery_write_failures_total",
+                &label,
+                destination.failures(),
+            );
+        }
+    }
+}
+
+/// Text under construction.
+struct Page<'a> {
+    out: &'a mut String,
+}
+
+impl Page<'_> {
+    fn family(&mut self, name: &str, help: &str, kind: &str) {
+        self.out
+            .push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        let braces = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{labels}}}")
+        };
+        self.out.push_str(&format!("{name}{braces} {value}\n"));
+    }
+}
+
+/// A label value with what the format reserves escaped.
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}

@@ -1,0 +1,140 @@
+//! Cursors: how far each destination has come, and what became of its events; kept beside the log.
+//!
+//! One small JSON file a destination, replaced atomically. A cursor is named by what it delivers to
+//! (kind and target), so a changed configuration cannot inherit a wrong one. A memory log has none.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::durable::{self, Disk};
+use crate::ledger::DestinationTotals;
+use crate::schema::SequenceNumber;
+
+/// A cursor as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Kind and target of the destination.
+    pub destination: String,
+    /// The number before the first record that the destination was to get.
+    pub start: u64,
+    /// The last number that is settled.
+    pub position: u64,
+    /// What became of the records between the two.
+    #[serde(flatten)]
+    pub totals: DestinationTotals,
+}
+
+impl Cursor {
+    /// A cursor that begins at `start`.
+    pub fn beginning(destination: &str, start: SequenceNumber) -> Self {
+        Self {
+            destination: destination.to_owned(),
+            start: start.0,
+            position: start.0,
+            totals: DestinationTotals::default(),
+        }
+    }
+}
+
+/// A cursor file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cursor {path}: {source}; restore the file from a copy, or drop the cursor with `real-streaming log forget`"
+)]
+pub struct CursorFault {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The folder of cursors.
+#[derive(Clone, Debug)]
+pub struct Cursors {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
+
+impl Cursors {
+    /// The cursors in `folder`, which is made if missing.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, CursorFault> {
+        let fault = |source| CursorFault {
+            path: folder.to_owned(),
+            source,
+        };
+        disk.create_dir_all(folder).map_err(fault)?;
+        Ok(Self {
+            disk,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The cursor of a destination, if it has one.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn load(&self, destination: &str) -> Result<Option<Cursor>, CursorFault> {
+        self.load_file(&self.path(destination))
+    }
+
+    /// Makes a cursor durable. Blocks.
+    ///
+    /// # Errors
+    /// Errors of the disk; the cursor is then what it was.
+    pub fn store(&self, cursor: &Cursor) -> io::Result<()> {
+        let bytes = serde_json::to_vec(cursor)?;
+        durable::replace(self.disk.as_ref(), &self.path(&cursor.destination), &bytes)
+    }
+
+    /// All cursors, also those whose destination is configured no more.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn all(&self) -> Result<Vec<Cursor>, CursorFault> {
+        let fault = |source| CursorFault {
+            path: self.folder.clone(),
+            source,
+        };
+        let mut cursors = Vec::new();
+        for entry in self.disk.list(&self.folder).map_err(fault)? {
+            if entry.name.ends_with(".json") {
+                cursors.extend(self.load_file(&self.folder.join(&entry.name))?);
+            }
+        }
+        Ok(cursors)
+    }
+
+    /// Drops the cursor of a destination: what it has not got yet will not be kept for it.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub fn forget(&self, destination: &str) -> io::Result<()> {
+        self.disk.remove(&self.path(destination))?;
+        self.disk.sync_dir(&self.folder)
+    }
+
+    fn load_file(&self, path: &Path) -> Result<Option<Cursor>, CursorFault> {
+        let fault = |source| CursorFault {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes = match self.disk.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fault(error)),
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| fault(error.into()))
+    }
+
+    fn path(&self, destination: &str) -> PathBuf {
+        self.folder
+            .join(format!("{:016x}.json", xxh3_64(destination.as_bytes())))
+    }
+}

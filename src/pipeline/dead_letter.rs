@@ -1,0 +1,220 @@
+//! The dead letter: rows that a destination will never take, with the reason, kept for the operator.
+//!
+//! One JSON object a line, in one folder a destination. The key (log id, sequence number, destination)
+//! makes it idempotent: what was written before a crash is not written again after it. A row is durable
+//! here before its cursor moves. Format of a line:
+//!
+//! ```json
+//! {"log_id":"…","sequence":7,"destination":"delta:…","reason":"…","kind":"event","row":{…},"record":"<base64>"}
+//! ```
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::durable::{Disk, DiskFile};
+use crate::schema::{self, Kind, LogId, Record, SequenceNumber};
+use crate::writer::{Batch, RowFault};
+
+/// A file is not continued beyond this size.
+const FILE_BYTES: u64 = 64 << 20;
+
+/// The dead letter cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("dead letter {path}: {source}")]
+pub struct DeadLetterFault {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The dead letter of one destination.
+#[derive(Debug)]
+pub struct DeadLetter {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    destination: String,
+    log_id: LogId,
+    /// Numbers beyond the cursor that are in the dead letter already.
+    known: HashSet<u64>,
+    /// Made with the first row.
+    file: Option<(Box<dyn DiskFile>, u64)>,
+}
+
+impl DeadLetter {
+    /// The dead letter of `destination` below `folder`. Rows beyond `after` that are there already are known.
+    ///
+    /// # Errors
+    /// The folder cannot be made or read.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        destination: &str,
+        log_id: LogId,
+        after: SequenceNumber,
+    ) -> Result<Self, DeadLetterFault> {
+        let folder = folder.join(format!("{:016x}", xxh3_64(destination.as_bytes())));
+        let fault = |source| DeadLetterFault {
+            path: folder.clone(),
+            source,
+        };
+        disk.create_dir_all(&folder).map_err(fault)?;
+        let known = known_beyond(disk.as_ref(), &folder, log_id, after).map_err(fault)?;
+        Ok(Self {
+            disk,
+            folder,
+            destination: destination.to_owned(),
+            log_id,
+            known,
+            file: None,
+        })
+    }
+
+    /// How many rows in `(after, through]` are in the dead letter.
+    pub fn known_between(&self, after: SequenceNumber, through: SequenceNumber) -> u64 {
+        self.known
+            .iter()
+            .filter(|sequence| (after.0 + 1..=through.0).contains(sequence))
+            .count() as u64
+    }
+
+    /// Takes the rows of `batch` that have a fault, durably. Blocks.
+    ///
+    /// # Errors
+    /// Errors of the disk; the same call may be made again.
+    pub fn take(&mut self, batch: &Batch, faults: &[RowFault]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        let mut taken = Vec::new();
+        for fault in faults {
+            if self.known.contains(&fault.sequence.0) {
+                continue;
+            }
+            let Some(record) = batch
+                .records
+                .iter()
+                .find(|record| record.sequence == fault.sequence)
+            else {
+                continue;
+            };
+            serde_json::to_writer(&mut lines, &self.line(record, &fault.reason))?;
+            lines.push(b'\n');
+            taken.push(fault.sequence);
+        }
+        let Some(first) = taken.first() else {
+            return Ok(());
+        };
+        let (file, length) = match &mut self.file {
+            Some(open) => open,
+            none => none.insert(create(
+                self.disk.as_ref(),
+                &self.folder,
+                self.log_id,
+                *first,
+            )?),
+        };
+        file.write_at(&lines, *length)?;
+        file.sync_data()?;
+        *length += lines.len() as u64;
+        if *length > FILE_BYTES {
+            self.file = None;
+        }
+        self.known.extend(taken.iter().map(|sequence| sequence.0));
+        Ok(())
+    }
+
+    /// Forgets numbers up to the cursor: they will not come again.
+    pub fn settled(&mut self, through: SequenceNumber) {
+        if !self.known.is_empty() {
+            self.known.retain(|sequence| *sequence > through.0);
+        }
+    }
+
+    fn line(&self, record: &Record, reason: &str) -> Value {
+        let (kind, row) = match record.kind {
+            Kind::Event => ("event", row(&record.payload)),
+            Kind::Document => ("document", Value::Null),
+        };
+        json!({
+            "log_id": self.log_id.to_string(),
+            "sequence": record.sequence.0,
+            "destination": self.destination,
+            "reason": reason,
+            "kind": kind,
+            "row": row,
+            "record": STANDARD.encode(&record.payload),
+        })
+    }
+}
+
+/// The row as JSON, if the record can be read at all.
+fn row(payload: &[u8]) -> Value {
+    let mut text = Vec::new();
+    match schema::json::write_row(payload, &mut text) {
+        Ok(()) => serde_json::from_slice(&text).unwrap_or_default(),
+        Err(_) => Value::Null,
+    }
+}
+
+/// A new file, whose name is durable. Its name begins with the log and the first number, so that files sort.
+fn create(
+    disk: &dyn Disk,
+    folder: &Path,
+    log_id: LogId,
+    first: SequenceNumber,
+) -> io::Result<(Box<dyn DiskFile>, u64)> {
+    let taken: HashSet<String> = disk
+        .list(folder)?
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    let name = (0..)
+        .map(|attempt| format!("{log_id}-{:020}-{attempt}.jsonl", first.0))
+        .find(|name| !taken.contains(name))
+        .ok_or_else(|| io::Error::other("no free file name"))?;
+    let file = disk.create(&folder.join(name))?;
+    disk.sync_dir(folder)?;
+    Ok((file, 0))
+}
+
+/// The numbers beyond `after` that the files hold. A line that a crash cut off was not acted upon: it is left out.
+fn known_beyond(
+    disk: &dyn Disk,
+    folder: &Path,
+    log_id: LogId,
+    after: SequenceNumber,
+) -> io::Result<HashSet<u64>> {
+    let prefix = format!("{log_id}-");
+    let mut names: Vec<String> = disk
+        .list(folder)?
+        .into_iter()
+        .map(|entry| entry.name)
+        .filter(|name| name.starts_with(&prefix))
+        .collect();
+    names.sort();
+    // Rows are taken in order and none twice, so the files do not overlap: older ones hold nothing beyond.
+    let first = |name: &String| {
+        name[prefix.len()..]
+            .split('-')
+            .next()
+            .and_then(|first| first.parse::<u64>().ok())
+    };
+    let oldest = names
+        .iter()
+        .rposition(|name| first(name).is_some_and(|first| first <= after.0))
+        .unwrap_or(0);
+    let mut known = HashSet::new();
+    for name in &names[oldest..] {
+        let bytes = disk.read(&folder.join(name))?;
+        let sequences = bytes
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+            .filter_map(|line| line.get("sequence").and_then(Value::as_u64));
+        known.extend(sequences.filter(|sequence| *sequence > after.0));
+    }
+    Ok(known)
+}

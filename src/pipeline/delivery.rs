@@ -1,0 +1,350 @@
+//! A delivery: takes records from the log to one writer, in order, until they are settled there.
+//!
+//! Two halves. The assembler reads the log and cuts batches as large as the writer likes; the deliverer
+//! keeps up to `limits().in_flight` of them going. The cursor follows the longest finished prefix; a
+//! failure drains what is in flight and goes back to the first batch that is not settled. Rows that the
+//! destination will never take go to the dead letter first, durably, then the cursor moves.
+//! It gives nothing up by itself, except what an optional destination has fallen too far behind of.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::ledger::{Destination, DestinationTotals};
+use crate::log::Log;
+use crate::schema::SequenceNumber;
+use crate::writer::{Batch, RowFault, WriteError, Writer};
+
+use super::assembler::{Assembled, Assembler};
+use super::cursor::{Cursor, Cursors};
+use super::dead_letter::DeadLetter;
+
+/// How a delivery deals with failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryConfig {
+    /// First wait after a transient error; doubled each time, with jitter.
+    pub backoff: Duration,
+    /// Longest wait after a transient error.
+    pub backoff_max: Duration,
+    /// Wait after an error that only the operator can mend.
+    pub backoff_fatal: Duration,
+    /// How many records an optional destination may fall behind before it skips to the end; `None` for a required one.
+    pub max_lag: Option<NonZeroU64>,
+}
+
+/// Tells deliveries to come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Go on.
+    No,
+    /// Send what there is without waiting for more.
+    Flush,
+    /// The log is closed: end when its end is reached.
+    AtEnd,
+}
+
+/// Takes records from the log to one writer.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The destination.
+    pub writer: Arc<dyn Writer>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Where the cursor is kept; `None` with a memory log.
+    pub cursors: Option<Cursors>,
+    /// The cursor as it was found or begun.
+    pub cursor: Cursor,
+    /// Rows that the destination will never take; `None` where there is no place for them.
+    pub dead_letter: DeadLetter,
+    /// The counts of this destination.
+    pub counts: Arc<Destination>,
+    /// How it deals with failure.
+    pub config: DeliveryConfig,
+    /// Whether the writer was opened already.
+    pub is_open: bool,
+    /// Told after each settled batch.
+    pub settled: watch::Sender<SequenceNumber>,
+    /// When to come to an end.
+    pub stop: watch::Receiver<Stop>,
+}
+
+type Attempt = BoxFuture<'static, (Arc<Assembled>, Result<(), WriteError>)>;
+
+impl Delivery {
+    /// Delivers until it is told to stop and the end of the log is reached. Cancel it to stop at once:
+    /// what is not settled is delivered at the next start.
+    pub async fn run(mut self) {
+        if !self.open().await {
+            return;
+        }
+        let assembler = Assembler::new(
+            Arc::clone(&self.log),
+            Arc::clone(&self.writer),
+            SequenceNumber(self.cursor.position),
+            self.config.max_lag,
+            self.stop.clone(),
+        );
+        let (hand_over, assembled) = mpsc::channel(1);
+        let assembler = tokio::spawn(assembler.run(hand_over));
+        self.deliver(assembled).await;
+        assembler.abort();
+        self.writer.close().await;
+    }
+
+    /// Opens the writer, as often as it takes. False if it was told to stop before that.
+    async fn open(&mut self) -> bool {
+        let mut failures = 0;
+        while !self.is_open {
+            let error = match self.open_once().await {
+                Ok(()) => {
+                    self.is_open = true;
+                    self.counts.attempted(true);
+                    return true;
+                }
+                Err(error) => error,
+            };
+            self.counts.attempted(false);
+            let wait = self.wait_after(&error, failures);
+            tracing::error!(destination = self.writer.name(), %error, retry_in_ms = wait.as_millis() as u64, "destination cannot be opened");
+            failures += 1;
+            if !self.pause(wait).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn open_once(&mut self) -> Result<(), WriteError> {
+        self.writer.open().await?;
+        let Some(position) = self.writer.position(self.log.id()).await? else {
+            return Ok(());
+        };
+        if position > *self.log.durable().borrow() {
+            return Err(WriteError::fatal(format!(
+                "alarm log_rewound: the destination holds number {position} of this log, which ends before it; restart the collector so that it goes on under a new log id"
+            )));
+        }
+        self.begin_at(position);
+        Ok(())
+    }
+
+    /// Takes over the position that the destination reports, if it is ahead of the cursor: rows that
+    /// were written in an act that the cursor did not live to see.
+    pub fn begin_at(&mut self, position: SequenceNumber) {
+        let cursor = SequenceNumber(self.cursor.position);
+        if position <= cursor {
+            return;
+        }
+        let dead_lettered = self.dead_letter.known_between(cursor, position);
+        let stored = position.0 - cursor.0 - dead_lettered;
+        self.advance(
+            position,
+            DestinationTotals {
+                stored,
+                dead_lettered,
+                ..DestinationTotals::default()
+            },
+        );
+    }
+
+    async fn deliver(&mut self, mut assembled: mpsc::Receiver<Assembled>) {
+        let mut running: FuturesOrdered<Attempt> = FuturesOrdered::new();
+        let mut is_assembling = true;
+        while is_assembling || !running.is_empty() {
+            let has_room = running.len() < self.writer.limits().in_flight.max(1);
+            tokio::select! {
+                next = assembled.recv(), if is_assembling && has_room => match next {
+                    Some(next) => running.push_back(self.attempt(Arc::new(next))),
+                    None => is_assembling = false,
+                },
+                Some((batch, result)) = running.next(), if !running.is_empty() => {
+                    if !self.finish(batch, result, &mut running).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, assembled: Arc<Assembled>) -> Attempt {
+        let writer = Arc::clone(&self.writer);
+        Box::pin(async move {
+            let result = if assembled.batch.records.is_empty() {
+                Ok(())
+            } else {
+                writer.write(&assembled.batch).await
+            };
+            (assembled, result)
+        })
+    }
+
+    /// Settles the first batch in flight. After a failure: drains the rest, then settles one after the other.
+    /// False if it was told to stop before that.
+    async fn finish(
+        &mut self,
+        first: Arc<Assembled>,
+        result: Result<(), WriteError>,
+        running: &mut FuturesOrdered<Attempt>,
+    ) -> bool {
+        let Err(error) = result else {
+            self.stored(&first);
+            return true;
+        };
+        let mut rest = Vec::new();
+        while let Some(ended) = running.next().await {
+            rest.push(ended);
+        }
+        if !self.settle(&first, Some(error)).await {
+            return false;
+        }
+        for (assembled, result) in rest {
+            let is_settled = match result {
+                Ok(()) => {
+                    self.stored(&assembled);
+                    true
+                }
+                // It may only have failed because the one before it did.
+                Err(_) => self.settle(&assembled, None).await,
+            };
+            if !is_settled {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes one batch until it is settled, beginning with how the last attempt failed.
+    /// False if it was told to stop before that.
+    async fn settle(&mut self, assembled: &Assembled, mut error: Option<WriteError>) -> bool {
+        let mut batch = assembled.batch.clone();
+        let mut failures = 0;
+        loop {
+            let Some(failed) = error.take() else {
+                if !batch.records.is_empty()
+                    && let Err(failed) = self.writer.write(&batch).await
+                {
+                    error = Some(failed);
+                    continue;
+                }
+                self.counts.attempted(true);
+                let dead_lettered = assembled.batch.records.len() - batch.records.len();
+                self.settle_to(
+                    batch.last,
+                    assembled.counted(batch.records.len(), dead_lettered),
+                );
+                return true;
+            };
+            self.counts.attempted(false);
+            if let WriteError::Rejected(faults) = &failed
+                && self.divert(&mut batch, faults)
+            {
+                failures = 0;
+                continue;
+            }
+            let wait = self.wait_after(&failed, failures);
+            tracing::warn!(
+                destination = self.writer.name(), error = %failed, rows = batch.records.len(),
+                retry_in_ms = wait.as_millis() as u64, "batch was not written"
+            );
+            failures += 1;
+            if !self.pause(wait).await {
+                return false;
+            }
+        }
+    }
+
+    /// Moves rejected rows to the dead letter. False if the dead letter cannot take them now.
+    fn divert(&mut self, batch: &mut Batch, faults: &[RowFault]) -> bool {
+        let taken = tokio::task::block_in_place(|| self.dead_letter.take(batch, faults));
+        if let Err(error) = taken {
+            tracing::error!(alarm = "dead_letter_unwritable", destination = self.writer.name(), %error, "dead letter cannot be written");
+            return false;
+        }
+        for fault in faults {
+            tracing::warn!(
+                destination = self.writer.name(),
+                sequence = fault.sequence.0,
+                reason = fault.reason,
+                "row was rejected and is in the dead letter"
+            );
+        }
+        let before = batch.records.len();
+        batch
+            .records
+            .retain(|record| !faults.iter().any(|fault| fault.sequence == record.sequence));
+        before - batch.records.len() == faults.len()
+    }
+
+    fn stored(&mut self, assembled: &Assembled) {
+        self.counts.attempted(true);
+        let counted = assembled.counted(assembled.batch.records.len(), 0);
+        self.settle_to(assembled.batch.last, counted);
+    }
+
+    fn settle_to(&mut self, last: SequenceNumber, counted: DestinationTotals) {
+        self.advance(last, counted);
+        self.dead_letter.settled(last);
+        if let Some(cursors) = &self.cursors
+            && let Err(error) = tokio::task::block_in_place(|| cursors.store(&self.cursor))
+        {
+            // The destination or its duplicates tell the position at the next start; the log keeps the records.
+            tracing::error!(alarm = "cursor_unwritable", destination = self.writer.name(), %error, "cursor cannot be written");
+            return;
+        }
+        self.settled.send_replace(last);
+    }
+
+    fn advance(&mut self, position: SequenceNumber, counted: DestinationTotals) {
+        self.cursor.position = position.0;
+        self.cursor.totals.stored += counted.stored;
+        self.cursor.totals.dead_lettered += counted.dead_lettered;
+        self.cursor.totals.expired += counted.expired;
+        self.cursor.totals.lost += counted.lost;
+        self.counts.settled(counted, position);
+    }
+
+    fn wait_after(&self, error: &WriteError, failures: u32) -> Duration {
+        match error {
+            WriteError::Transient {
+                retry_after: Some(wait),
+                ..
+            } => *wait,
+            WriteError::Transient {
+                retry_after: None, ..
+            }
+            | WriteError::Rejected(_) => {
+                let longest = self
+                    .config
+                    .backoff
+                    .saturating_mul(1 << failures.min(16))
+                    .min(self.config.backoff_max);
+                longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+            }
+            WriteError::Fatal(_) => self.config.backoff_fatal,
+        }
+    }
+
+    /// Waits. False if there is no sense in waiting because the process stops.
+    async fn pause(&mut self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            // While the process drains, another attempt is worth making as long as it comes soon.
+            let is_stopping = *self.stop.borrow_and_update() != Stop::No;
+            if is_stopping && wait > Duration::from_secs(2) {
+                return false;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return true,
+                changed = self.stop.changed() => if changed.is_err() {
+                    return false;
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The path of a record between the endpoints and the destinations.
+//!
+//! [`Intake`] appends to the log and gives out receipts; a [`Delivery`] takes records from the log to one
+//! writer, with a cursor of its own. All policy about retries, order and what to do with rows that
+//! nobody wants is here; nothing here knows HTTP or a concrete destination.
+
+mod assembler;
+mod cursor;
+mod dead_letter;
+mod dedupe;
+mod delivery;
+mod intake;
+mod receipt;
+mod release;
+
+pub use cursor::{Cursor, CursorFault, Cursors};
+pub use dead_letter::{DeadLetter, DeadLetterFault};
+pub use dedupe::{Dedupe, DedupeConfig, event_key};
+pub use delivery::{Delivery, DeliveryConfig, Stop};
+pub use intake::{Acknowledge, Intake, NotAppended};
+pub use receipt::{Receipt, Refused};
+pub use release::release_settled;

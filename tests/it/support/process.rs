@@ -1,0 +1,84 @@
+//! The collector as users run it: the binary, configured by its environment, stopped by signals.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running binary; killed when it is dropped.
+#[derive(Debug)]
+pub struct Process {
+    pub address: SocketAddr,
+    child: Child,
+}
+
+/// The binary with a clean environment.
+pub fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_real-streaming"));
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    for (name, value) in values {
+        command.env(format!("APP_CONFIG__{name}"), value);
+    }
+    command
+}
+
+impl Process {
+    /// Starts the binary in `folder` on a free port and waits until it answers.
+    pub async fn start(folder: &Path, values: &[(&str, &str)]) -> Self {
+        let address = free_address();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("output"))
+            .expect("a file for its output");
+        let child = command(folder, values)
+            .env("APP_CONFIG__RUN__HOST", "127.0.0.1")
+            .env("APP_CONFIG__RUN__PORT", address.port().to_string())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let mut process = Self { address, child };
+        let begun = Instant::now();
+        while super::client::try_request(address, "GET", "/liveness", &[], b"")
+            .await
+            .is_err()
+        {
+            let ended = process.child.try_wait().expect("its state is known");
+            let output = || std::fs::read_to_string(folder.join("output")).unwrap_or_default();
+            assert!(ended.is_none(), "it ended: {ended:?}\n{}", output());
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "it does not answer\n{}",
+                output()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        process
+    }
+
+    /// Ends it without warning.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it is gone");
+    }
+
+    /// Tells it to stop and waits for its end.
+    pub fn terminate(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be told");
+        self.child.wait().expect("it ends")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address")
+}
