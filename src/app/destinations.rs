@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::{Config, DestinationConfig, From, WriterConfig};
 use crate::durable::Disk;
 use crate::ledger::{Destination, Ledger};
 use crate::log::Log;
-use crate::pipeline::{Cursor, Cursors, DeadLetter, Delivery, Stop};
+use crate::pipeline::{Cursor, Cursors, DeadLetter, Delivery, Stop, Told};
 use crate::schema::{LogId, SequenceNumber};
 #[cfg(feature = "delta")]
 use crate::writer::delta::DeltaWriter;
@@ -22,52 +23,78 @@ use super::{StartError, Target};
 /// How long the start waits for a destination before it goes on without.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a destination said when it was asked at start.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Opened {
-    is_open: bool,
-    pub(super) position: Option<SequenceNumber>,
+/// A destination after it was asked at start.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Its cursor, begun if it had none.
+    cursor: Cursor,
+    is_new: bool,
+    /// What it said; `None` if it cannot be opened now.
+    pub(super) told: Option<Told>,
 }
 
-pub(super) async fn positions(targets: &[Target], log_id: LogId) -> Vec<Opened> {
-    let mut positions = Vec::new();
+impl Asked {
+    /// The log, which ended at `end`, was renewed: what the destination holds beyond is of another life.
+    pub(super) fn renewed(&mut self, end: SequenceNumber) {
+        if let Some(told) = &mut self.told
+            && told.position == Some(end)
+            && told.beyond.is_some()
+        {
+            // Between the two there are no numbers in this life.
+            told.position = told.beyond;
+        }
+    }
+}
+
+/// Opens the destinations and asks how far they are in the log, which ends at `end`. The identities of the log, newest first.
+pub(super) async fn ask(
+    targets: &[Target],
+    identities: &[LogId],
+    end: SequenceNumber,
+    cursors: Option<&Cursors>,
+) -> Result<Vec<Asked>, StartError> {
+    let oldest = identities.last().copied().unwrap_or(LogId(Uuid::nil()));
+    let mut all = Vec::new();
     for target in targets {
-        let ask = async {
+        let name = target.writer.name();
+        let found = cursors.map(|cursors| cursors.load(name)).transpose()?;
+        let found = found.flatten();
+        let is_new = found.is_none();
+        let mut cursor = found.unwrap_or_else(|| Cursor::beginning(name, oldest, end));
+        // Until it has answered: what was appended since then it cannot have.
+        cursor.unheard_since = Some(cursor.unheard_since.map_or(end.0, |since| since.min(end.0)));
+        let asking = async {
             target.writer.open().await?;
-            target.writer.position(log_id).await
+            Told::by(target.writer.as_ref(), identities, &cursor).await
         };
-        let opened = match tokio::time::timeout(OPEN_TIMEOUT, ask).await {
-            Ok(Ok(position)) => Opened {
-                is_open: true,
-                position,
-            },
+        let told = match tokio::time::timeout(OPEN_TIMEOUT, asking).await {
+            Ok(Ok(told)) => Some(told),
             Ok(Err(error)) => {
-                tracing::error!(destination = target.writer.name(), %error, "destination cannot be opened; events wait in the log");
-                Opened {
-                    is_open: false,
-                    position: None,
-                }
+                tracing::error!(destination = name, %error, "destination cannot be opened; events wait in the log");
+                None
             }
             Err(_elapsed) => {
                 tracing::error!(
-                    destination = target.writer.name(),
+                    destination = name,
                     "destination does not answer; events wait in the log"
                 );
-                Opened {
-                    is_open: false,
-                    position: None,
-                }
+                None
             }
         };
-        positions.push(opened);
+        all.push(Asked {
+            cursor,
+            is_new,
+            told,
+        });
     }
-    positions
+    Ok(all)
 }
 
 pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) log: &'a Arc<dyn Log>,
+    pub(super) identities: &'a [LogId],
     pub(super) cursors: Option<&'a Cursors>,
     pub(super) ledger: &'a Ledger,
 }
@@ -75,24 +102,23 @@ pub(super) struct Parts<'a> {
 pub(super) fn delivery(
     parts: &Parts<'_>,
     target: Target,
-    opened: Opened,
+    asked: Asked,
     stop: watch::Receiver<Stop>,
 ) -> Result<Delivery, StartError> {
     let name = target.writer.name().to_owned();
-    let end = *parts.log.durable().borrow();
-    let found = parts
-        .cursors
-        .map(|cursors| cursors.load(&name))
-        .transpose()?
-        .flatten();
-    let is_new = found.is_none();
-    let mut cursor = found.unwrap_or_else(|| {
+    let Asked {
+        mut cursor,
+        is_new,
+        told,
+    } = asked;
+    if is_new {
         let start = match parts.config.from {
-            From::Newest => opened.position.unwrap_or(end),
-            From::Oldest => opened.position.unwrap_or(parts.log.start()),
+            From::Newest => *parts.log.durable().borrow(),
+            From::Oldest => parts.log.start(),
         };
-        Cursor::beginning(&name, start)
-    });
+        let start = told.and_then(|told| told.position).unwrap_or(start);
+        (cursor.start, cursor.position) = (start.0, start.0);
+    }
     // What the log forgot (another log's cursor, a restored copy) can only be counted.
     let forgotten = parts.log.start().0.saturating_sub(cursor.position);
     if forgotten > 0 && !is_new {
@@ -123,17 +149,18 @@ pub(super) fn delivery(
     let mut delivery = Delivery {
         writer: target.writer,
         log: Arc::clone(parts.log),
+        identities: parts.identities.to_vec(),
         cursors: parts.cursors.cloned(),
         cursor,
         dead_letter,
         counts,
         config: target.delivery,
-        is_open: opened.is_open,
+        is_open: told.is_some(),
         settled: watch::Sender::new(position),
         stop,
     };
-    if let Some(position) = opened.position {
-        delivery.begin_at(position);
+    if let Some(told) = told {
+        delivery.heard(told.position);
     }
     // A cursor that a crash could forget would make the destination a new one, which begins at the end.
     if let Some(cursors) = parts.cursors {

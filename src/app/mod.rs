@@ -26,13 +26,13 @@ use crate::log::{DiskLog, Log, MemoryLog};
 use crate::pipeline::{
     Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Intake, Stop, release_settled,
 };
-use crate::schema::SequenceNumber;
+use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
 
 mod destinations;
 mod totals;
 
-use destinations::{Opened, Parts, delivery, positions, report_orphans, target};
+use destinations::{Asked, Parts, ask, delivery, report_orphans, target};
 use totals::Totals;
 
 /// The largest row that every destination takes; BigQuery's request limit decides.
@@ -136,7 +136,7 @@ impl App {
             LogConfig::Disk(log) => Some(log.dir.clone()),
             LogConfig::Memory { .. } => None,
         };
-        let (log, cursors, positions) = open_log(config, &targets, &disk, &clock).await?;
+        let (log, identities, cursors, asked) = open_log(config, &targets, &disk, &clock).await?;
         let totals = dir.as_ref().map(|dir| Totals::new(Arc::clone(&disk), dir));
         let earlier = totals
             .as_ref()
@@ -151,15 +151,16 @@ impl App {
 
         let (stop, stopped) = watch::channel(Stop::No);
         let mut deliveries = Vec::new();
-        for (target, position) in targets.into_iter().zip(positions) {
+        for (target, asked) in targets.into_iter().zip(asked) {
             let parts = Parts {
                 config,
                 disk: &disk,
                 log: &log,
+                identities: &identities,
                 cursors: cursors.as_ref(),
                 ledger: &ledger,
             };
-            deliveries.push(delivery(&parts, target, position, stopped.clone())?);
+            deliveries.push(delivery(&parts, target, asked, stopped.clone())?);
         }
         report_orphans(cursors.as_ref(), &deliveries)?;
 
@@ -310,6 +311,9 @@ fn check_file_system(dir: &Path, acknowledge: Acknowledge) -> Result<(), StartEr
     Ok(())
 }
 
+/// What is open once the destinations were asked.
+type OpenLog = (Arc<dyn Log>, Vec<LogId>, Option<Cursors>, Vec<Asked>);
+
 /// Opens the log and asks the destinations how far they are in it. A destination or a cursor ahead of the
 /// log means that the log was rewound or cloned: it goes on under a new identity, behind all numbers in use.
 async fn open_log(
@@ -317,24 +321,31 @@ async fn open_log(
     targets: &[Target],
     disk: &Arc<dyn Disk>,
     clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn Log>, Option<Cursors>, Vec<Opened>), StartError> {
+) -> Result<OpenLog, StartError> {
     let disk_config = match &config.log {
         LogConfig::Disk(disk_config) => disk_config,
         LogConfig::Memory { max_bytes } => {
             let log: Arc<dyn Log> = Arc::new(MemoryLog::new(*max_bytes));
-            let positions = positions(targets, log.id()).await;
-            return Ok((log, None, positions));
+            let identities = vec![log.id()];
+            let asked = ask(targets, &identities, SequenceNumber::ZERO, None).await?;
+            return Ok((log, identities, None, asked));
         }
     };
     let (log, report) = DiskLog::open(disk_config.clone(), Arc::clone(disk), Arc::clone(clock))?;
     tracing::info!(?report, "log opened");
     let cursors = Cursors::open(Arc::clone(disk), &disk_config.dir.join("cursors"))?;
-    let positions = positions(targets, log.id()).await;
-    let told = positions.iter().filter_map(|opened| opened.position);
+    let end = *log.durable().borrow();
+    let mut asked = ask(targets, &log.identities(), end, Some(&cursors)).await?;
+    let told = asked.iter().filter_map(|asked| asked.told?.beyond);
     let settled = cursors.all()?;
     let settled = settled.iter().map(|cursor| SequenceNumber(cursor.position));
-    log.continue_after(told.chain(settled).max().unwrap_or_default())?;
-    Ok((Arc::new(log), Some(cursors), positions))
+    let used = told.chain(settled.filter(|position| *position > end)).max();
+    if let Some(used) = used {
+        log.renew(used)?;
+        asked.iter_mut().for_each(|asked| asked.renewed(end));
+    }
+    let identities = log.identities();
+    Ok((Arc::new(log), identities, Some(cursors), asked))
 }
 
 /// What the ledger asks the log.

@@ -47,6 +47,8 @@ impl Assembled {
 pub(super) struct Assembler {
     reader: Option<Box<dyn Reader>>,
     last: SequenceNumber,
+    /// Between `last` and this number there was nothing: numbers that were never given.
+    barren: SequenceNumber,
     log: Arc<dyn Log>,
     writer: Arc<dyn Writer>,
     log_id: LogId,
@@ -68,6 +70,7 @@ impl Assembler {
         Self {
             reader: Some(log.reader(last)),
             last,
+            barren: last,
             log_id: log.id(),
             durable: log.durable(),
             name: writer.name().to_owned(),
@@ -129,11 +132,13 @@ impl Assembler {
     /// Waits until the log holds more than was read; `None` if it never will.
     async fn more_than_read(&mut self) -> Option<()> {
         loop {
+            // Asked first: a log that is closed grows no more.
+            let is_closed = *self.stop.borrow_and_update() == Stop::AtEnd;
             let durable = *self.durable.borrow_and_update();
-            if durable > self.last {
+            if durable > self.last.max(self.barren) {
                 return Some(());
             }
-            if *self.stop.borrow_and_update() == Stop::AtEnd {
+            if is_closed {
                 return None;
             }
             tokio::select! {
@@ -157,12 +162,7 @@ impl Assembler {
         if lag <= max_lag.get() {
             return 0;
         }
-        tracing::error!(
-            alarm = "destination_detached",
-            destination = self.name,
-            records = lag,
-            "optional destination is too far behind: records expired for it"
-        );
+        report_detached(&self.name, lag);
         self.last = durable;
         self.reader = Some(self.log.reader(durable));
         lag
@@ -197,6 +197,10 @@ impl Assembler {
             };
             self.reader = Some(reader);
             match chunk {
+                Ok(chunk) if chunk.last <= self.last => {
+                    self.barren = durable;
+                    return read_bytes;
+                }
                 Ok(chunk) => {
                     self.last = self.last.max(chunk.last);
                     read_bytes += chunk
@@ -215,5 +219,128 @@ impl Assembler {
                 }
             }
         }
+    }
+}
+
+/// Raises the alarm for an optional destination that records were given up for.
+pub(super) fn report_detached(destination: &str, records: u64) {
+    tracing::error!(
+        alarm = "destination_detached",
+        destination,
+        records,
+        "optional destination is too far behind: records expired for it"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use uuid::Uuid;
+
+    use crate::clock::Micros;
+    use crate::log::{Chunk, NewRecord, Refused, Ticket};
+    use crate::writer::memory::MemoryWriter;
+
+    use super::*;
+
+    /// A log whose last numbers were never given.
+    #[derive(Debug)]
+    struct Gap {
+        durable: watch::Sender<SequenceNumber>,
+        reads: Arc<AtomicUsize>,
+    }
+
+    #[derive(Debug)]
+    struct Counting(SequenceNumber, Arc<AtomicUsize>);
+
+    impl Reader for Counting {
+        fn read(&mut self, _: usize, _: usize) -> io::Result<Chunk> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Ok(Chunk {
+                last: self.0,
+                ..Chunk::default()
+            })
+        }
+    }
+
+    impl Log for Gap {
+        fn id(&self) -> LogId {
+            LogId(Uuid::nil())
+        }
+
+        fn admit(&self, _: usize) -> Result<(), Refused> {
+            Err(Refused::Closed)
+        }
+
+        fn append(&self, _: &NewRecord<'_>) -> Result<Ticket, Refused> {
+            Err(Refused::Closed)
+        }
+
+        fn durable(&self) -> watch::Receiver<SequenceNumber> {
+            self.durable.subscribe()
+        }
+
+        fn appended(&self) -> u64 {
+            0
+        }
+
+        fn failed(&self) -> u64 {
+            0
+        }
+
+        fn start(&self) -> SequenceNumber {
+            SequenceNumber::ZERO
+        }
+
+        fn size_bytes(&self) -> u64 {
+            0
+        }
+
+        fn recent_keys(&self, _: Micros, _: usize) -> io::Result<Vec<(SequenceNumber, u128)>> {
+            Ok(Vec::new())
+        }
+
+        fn reader(&self, after: SequenceNumber) -> Box<dyn Reader> {
+            Box::new(Counting(after, Arc::clone(&self.reads)))
+        }
+
+        fn release(&self, _: SequenceNumber) {}
+
+        fn close(&self) {}
+    }
+
+    #[tokio::test]
+    async fn numbers_that_were_never_given_are_not_looked_for_again_and_again() {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let log = Arc::new(Gap {
+            durable: watch::Sender::new(SequenceNumber(50)),
+            reads: Arc::clone(&reads),
+        });
+        let limits = Limits {
+            rows: 10,
+            bytes: 1 << 20,
+            age: Duration::from_millis(10),
+            in_flight: 1,
+        };
+        let writer = Arc::new(MemoryWriter::new("a", limits, 10, false));
+        let (stop, stopped) = watch::channel(Stop::No);
+        let assembler = Assembler::new(log, writer, SequenceNumber(40), None, stopped);
+        let (hand_over, mut assembled) = mpsc::channel(1);
+        let running = tokio::spawn(assembler.run(hand_over));
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        stop.send_replace(Stop::AtEnd);
+        let mut handed_over = 0;
+        while let Some(next) = assembled.recv().await {
+            assert!(next.batch.records.is_empty());
+            handed_over += 1;
+        }
+        running.await.unwrap();
+        let reads = reads.load(Ordering::Relaxed);
+        assert!(
+            reads <= 4 && handed_over <= 1,
+            "{reads} reads, {handed_over} batches"
+        );
     }
 }

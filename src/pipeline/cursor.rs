@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::durable::{self, Disk};
 use crate::ledger::DestinationTotals;
-use crate::schema::SequenceNumber;
+use crate::schema::{LogId, SequenceNumber};
 
 /// A cursor as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,18 +23,26 @@ pub struct Cursor {
     pub start: u64,
     /// The last number that is settled.
     pub position: u64,
-    /// What became of the records between the two.
+    /// The identity under which the log went when the destination last told how far it is.
+    pub log_id: LogId,
+    /// Where the log ended at the first start since then at which the destination did not answer; `None` if it
+    /// answered at the last one. It can hold no record of this log beyond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard_since: Option<u64>,
+    /// What became of the records between `start` and `position`.
     #[serde(flatten)]
     pub totals: DestinationTotals,
 }
 
 impl Cursor {
-    /// A cursor that begins at `start`.
-    pub fn beginning(destination: &str, start: SequenceNumber) -> Self {
+    /// A cursor that begins at `start` of this log.
+    pub fn beginning(destination: &str, log_id: LogId, start: SequenceNumber) -> Self {
         Self {
             destination: destination.to_owned(),
             start: start.0,
             position: start.0,
+            log_id,
+            unheard_since: None,
             totals: DestinationTotals::default(),
         }
     }

@@ -4,7 +4,8 @@
 //! keeps up to `limits().in_flight` of them going. The cursor follows the longest finished prefix; a
 //! failure drains what is in flight and goes back to the first batch that is not settled. Rows that the
 //! destination will never take go to the dead letter first, durably, then the cursor moves.
-//! It gives nothing up by itself, except what an optional destination has fallen too far behind of.
+//! It gives nothing up by itself, except what an optional destination has fallen too far behind of:
+//! the assembler skips it where batches still go through, [`Delivery::run`] where none does.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use tokio::time::Instant;
 
 use crate::ledger::{Destination, DestinationTotals};
 use crate::log::Log;
-use crate::schema::SequenceNumber;
+use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError, Writer};
 
-use super::assembler::{Assembled, Assembler};
+use super::assembler::{Assembled, Assembler, report_detached};
 use super::cursor::{Cursor, Cursors};
 use super::dead_letter::DeadLetter;
 
@@ -58,6 +59,8 @@ pub struct Delivery {
     pub log: Arc<dyn Log>,
     /// Where the cursor is kept; `None` with a memory log.
     pub cursors: Option<Cursors>,
+    /// The identities that the log has had, newest first.
+    pub identities: Vec<LogId>,
     /// The cursor as it was found or begun.
     pub cursor: Cursor,
     /// Rows that the destination will never take; `None` where there is no place for them.
@@ -74,12 +77,91 @@ pub struct Delivery {
     pub stop: watch::Receiver<Stop>,
 }
 
+/// How far a destination says it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The last number of this log that it has; `None` if it remembers none.
+    pub position: Option<SequenceNumber>,
+    /// A number that it cannot have of this log: the log was rewound or cloned.
+    pub beyond: Option<SequenceNumber>,
+}
+
+impl Told {
+    /// Asks an open writer for its position under the `identities` of the log, newest first.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub async fn by(
+        writer: &dyn Writer,
+        identities: &[LogId],
+        cursor: &Cursor,
+    ) -> Result<Self, WriteError> {
+        // Under older identities than the cursor's it has said all that it can say.
+        let last_heard = identities.iter().position(|id| *id == cursor.log_id);
+        let count = last_heard.map_or(identities.len(), |index| index + 1);
+        let mut told = None;
+        for id in identities.iter().take(count) {
+            told = told.max(writer.position(*id).await?);
+        }
+        let most = cursor.unheard_since.map(SequenceNumber);
+        Ok(match (told, most) {
+            (Some(told), Some(most)) if told > most => Self {
+                position: Some(most),
+                beyond: Some(told),
+            },
+            (told, _) => Self {
+                position: told,
+                beyond: None,
+            },
+        })
+    }
+}
+
+/// Resolves when an optional destination is too far behind and has settled nothing for the longest backoff.
+async fn stuck(
+    mut durable: watch::Receiver<SequenceNumber>,
+    mut settled: watch::Receiver<SequenceNumber>,
+    config: DeliveryConfig,
+) {
+    let Some(max_lag) = config.max_lag else {
+        return std::future::pending().await;
+    };
+    loop {
+        let position = *settled.borrow_and_update();
+        let is_behind = |end: &SequenceNumber| end.0 > position.0 + max_lag.get();
+        let is_closed = async { durable.wait_for(is_behind).await.is_err() };
+        tokio::select! {
+            is_closed = is_closed => if is_closed {
+                return std::future::pending().await;
+            },
+            _ = settled.changed() => continue,
+        }
+        if tokio::time::timeout(config.backoff_max, settled.changed())
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
 type Attempt = BoxFuture<'static, (Arc<Assembled>, Result<(), WriteError>)>;
 
 impl Delivery {
     /// Delivers until it is told to stop and the end of the log is reached. Cancel it to stop at once:
     /// what is not settled is delivered at the next start.
     pub async fn run(mut self) {
+        loop {
+            let stuck = stuck(self.log.durable(), self.settled.subscribe(), self.config);
+            tokio::select! {
+                () = self.attend() => break,
+                () = stuck => self.detach(),
+            }
+        }
+        self.writer.close().await;
+    }
+
+    async fn attend(&mut self) {
         if !self.open().await {
             return;
         }
@@ -94,7 +176,26 @@ impl Delivery {
         let assembler = tokio::spawn(assembler.run(hand_over));
         self.deliver(assembled).await;
         assembler.abort();
-        self.writer.close().await;
+    }
+
+    /// Gives up what an optional destination has not taken, so that the log need not hold it. An attempt
+    /// that is under way is let go of: its rows may be there all the same.
+    fn detach(&mut self) {
+        let (position, end) = (
+            SequenceNumber(self.cursor.position),
+            *self.log.durable().borrow(),
+        );
+        let dead_lettered = self.dead_letter.known_between(position, end);
+        let expired = end.0 - position.0 - dead_lettered;
+        report_detached(self.writer.name(), expired);
+        self.settle_to(
+            end,
+            DestinationTotals {
+                expired,
+                dead_lettered,
+                ..DestinationTotals::default()
+            },
+        );
     }
 
     /// Opens the writer, as often as it takes. False if it was told to stop before that.
@@ -122,31 +223,29 @@ impl Delivery {
 
     async fn open_once(&mut self) -> Result<(), WriteError> {
         self.writer.open().await?;
-        let Some(position) = self.writer.position(self.log.id()).await? else {
-            return Ok(());
-        };
-        if position > *self.log.durable().borrow() {
+        let told = Told::by(self.writer.as_ref(), &self.identities, &self.cursor).await?;
+        if let Some(beyond) = told.beyond {
+            // Until then nothing is lost: the log keeps the records, and the cursor since when it is unheard.
             return Err(WriteError::fatal(format!(
-                "alarm log_rewound: the destination holds number {position} of this log, which ends before it; restart the collector so that it goes on under a new log id"
+                "alarm log_rewound: the destination holds number {beyond} of this log from a life that the log does not remember; restart the collector, it then goes on under a new log id"
             )));
         }
-        self.begin_at(position);
+        self.heard(told.position);
         Ok(())
     }
 
-    /// Takes over the position that the destination reports, if it is ahead of the cursor: rows that
-    /// were written in an act that the cursor did not live to see.
-    pub fn begin_at(&mut self, position: SequenceNumber) {
+    /// The destination has told its position, if it has one; it counts where it is ahead of the cursor:
+    /// rows that were written in an act that the cursor did not live to see.
+    pub fn heard(&mut self, position: Option<SequenceNumber>) {
+        self.cursor.log_id = self.log.id();
+        self.cursor.unheard_since = None;
         let cursor = SequenceNumber(self.cursor.position);
-        if position <= cursor {
-            return;
-        }
+        let position = position.unwrap_or(cursor).max(cursor);
         let dead_lettered = self.dead_letter.known_between(cursor, position);
-        let stored = position.0 - cursor.0 - dead_lettered;
-        self.advance(
+        self.settle_to(
             position,
             DestinationTotals {
-                stored,
+                stored: position.0 - cursor.0 - dead_lettered,
                 dead_lettered,
                 ..DestinationTotals::default()
             },

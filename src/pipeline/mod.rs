@@ -16,7 +16,7 @@ mod release;
 pub use cursor::{Cursor, CursorFault, Cursors};
 pub use dead_letter::{DeadLetter, DeadLetterFault};
 pub use dedupe::{Dedupe, DedupeConfig, event_key};
-pub use delivery::{Delivery, DeliveryConfig, Stop};
+pub use delivery::{Delivery, DeliveryConfig, Stop, Told};
 pub use intake::{Acknowledge, Intake, NotAppended};
 pub use receipt::{Receipt, Refused};
 pub use release::release_settled;

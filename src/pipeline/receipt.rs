@@ -107,9 +107,14 @@ impl Drop for Receipt {
             return;
         }
         self.is_settled = true;
+        // A duplicate is one as soon as its first is durable; what becomes of that one is not its business.
+        let until = match &self.until {
+            Until::Written(_) if self.is_duplicate => Until::Durable,
+            until => until.clone(),
+        };
         let watched = Self {
             ticket: self.ticket.clone(),
-            until: self.until.clone(),
+            until,
             is_duplicate: self.is_duplicate,
             ledger: Arc::clone(&self.ledger),
             is_settled: true,
@@ -117,7 +122,7 @@ impl Drop for Receipt {
         let watch_to_the_end = async move {
             let result = wait(&watched.ticket, &watched.until).await;
             watched.count(result);
-            if result.is_ok() {
+            if result.is_ok() && !watched.is_duplicate {
                 watched.ledger.late();
             }
         };

@@ -37,6 +37,7 @@ struct State {
     script: VecDeque<Step>,
     attempts: usize,
     rejected: Vec<SequenceNumber>,
+    is_away: bool,
 }
 
 /// The destination.
@@ -72,6 +73,11 @@ impl MemoryWriter {
         self.state().rejected.extend(sequences);
     }
 
+    /// Goes out of reach, or comes back.
+    pub fn away(&self, is_away: bool) {
+        self.state().is_away = is_away;
+    }
+
     /// The rows it holds, in the order written.
     pub fn rows(&self) -> Vec<Record> {
         self.state().rows.iter().cloned().collect()
@@ -84,6 +90,13 @@ impl MemoryWriter {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reach(&self) -> Result<(), WriteError> {
+        if self.state().is_away {
+            return Err(WriteError::transient("told to be out of reach"));
+        }
+        Ok(())
     }
 
     fn take(&self, batch: &Batch) -> Result<(), WriteError> {
@@ -125,7 +138,7 @@ impl Writer for MemoryWriter {
     }
 
     async fn open(&self) -> Result<(), WriteError> {
-        Ok(())
+        self.reach()
     }
 
     async fn position(&self, log_id: LogId) -> Result<Option<SequenceNumber>, WriteError> {
@@ -134,6 +147,7 @@ impl Writer for MemoryWriter {
     }
 
     async fn write(&self, batch: &Batch) -> Result<(), WriteError> {
+        self.reach()?;
         let step = {
             let mut state = self.state();
             state.attempts += 1;

@@ -174,6 +174,68 @@ async fn an_optional_destination_that_falls_behind_is_detached_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_optional_destination_that_is_gone_for_good_does_not_hold_the_log() {
+    let (gone, hanging, good) = (memory("gone"), memory("hanging"), memory("good"));
+    gone.away(true);
+    hanging.play((0..1_000).map(|_| Step::Hang));
+    let optional = DeliveryConfig {
+        max_lag: NonZeroU64::new(10),
+        ..IMPATIENT
+    };
+    let collector = Builder::new()
+        .set("RUN__DRAIN", "1")
+        .with_target(Arc::clone(&gone) as Arc<dyn Writer>, optional)
+        .with_target(Arc::clone(&hanging) as Arc<dyn Writer>, optional)
+        .to(&good)
+        .start()
+        .await;
+    send(&collector, &numbered(100)).await;
+    eventually("what they do not take is given up", || {
+        collector
+            .ledger
+            .destinations()
+            .iter()
+            .all(|d| d.pending() <= 10)
+    })
+    .await;
+    let totals: Vec<_> = collector
+        .ledger
+        .destinations()
+        .iter()
+        .map(|d| (d.totals().stored, d.totals().expired >= 90))
+        .collect();
+    assert_eq!(totals, [(0, true), (0, true), (100, false)]);
+    gone.away(false);
+    collector.takes(&event("after")).await;
+    eventually("it takes what comes once it is back", || {
+        ids(&gone).last().is_some_and(|id| id == "after")
+    })
+    .await;
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_that_nobody_waited_for_are_counted() {
+    let writer = memory("a");
+    writer.play([Step::Hang]);
+    let collector = Builder::new()
+        .set("DELIVERY__ACKNOWLEDGE", "written")
+        .set("HTTP__REQUEST_TIMEOUT", "0.2")
+        .set("RUN__DRAIN", "1")
+        .to(&writer)
+        .start()
+        .await;
+    for _ in 0..3 {
+        assert_eq!(post(collector.address, &event("e")).await.status, 503);
+    }
+    eventually("they are counted", || {
+        collector.ledger.intake().duplicate == 2
+    })
+    .await;
+    assert!(!collector.stop().await.is_drained);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn written_answers_when_every_required_destination_has_it() {
     let (first, second) = (memory("first"), memory("second"));
     second.play([Step::Slow(Duration::from_millis(300))]);

@@ -205,6 +205,123 @@ async fn a_rewound_log_goes_on_behind_the_numbers_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rewound_log_is_noticed_also_by_a_destination_that_answers_late() {
+    for answers_within_that_life in [true, false] {
+        let writer = memory("a");
+        let collector = Builder::new().to(&writer).start().await;
+        let folder = Arc::clone(&collector.folder);
+        collector.takes(&event("1")).await;
+        collector.stop().await;
+        let log = folder.path().join("log");
+        let backup = copy_of_tree(&log);
+        let collector = Builder::in_folder(Arc::clone(&folder))
+            .to(&writer)
+            .start()
+            .await;
+        for id in ["2", "3", "4"] {
+            collector.takes(&event(id)).await;
+        }
+        collector.stop().await;
+        restore_tree(&log, &backup);
+
+        // It gives the numbers 2 to 5 again, two of which the destination holds.
+        writer.away(true);
+        let collector = Builder::in_folder(Arc::clone(&folder))
+            .set("RUN__DRAIN", "0.5")
+            .to(&writer)
+            .start()
+            .await;
+        for id in ["5", "6", "7", "8"] {
+            collector.takes(&event(id)).await;
+        }
+        if answers_within_that_life {
+            writer.away(false);
+            let failures = collector.ledger.destinations()[0].failures();
+            eventually("it was asked", || {
+                collector.ledger.destinations()[0].failures() > failures + 1
+            })
+            .await;
+        }
+        assert!(!collector.stop().await.is_drained);
+        assert_eq!(ids(&writer), ["1", "2", "3", "4"]);
+
+        writer.away(false);
+        let collector = Builder::in_folder(folder).to(&writer).start().await;
+        collector.takes(&event("9")).await;
+        collector.stop().await;
+        assert_eq!(
+            ids(&writer),
+            ["1", "2", "3", "4", "5", "6", "7", "8", "9"],
+            "{answers_within_that_life}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_log_knows_what_a_destination_has_under_its_old_name() {
+    let (ahead, late) = (memory("ahead"), memory("late"));
+    let both = |folder| Builder::in_folder(folder).to(&ahead).to(&late);
+    let collector = Builder::new().to(&ahead).to(&late).start().await;
+    let folder = Arc::clone(&collector.folder);
+    collector.takes(&event("1")).await;
+    collector.stop().await;
+    let log = folder.path().join("log");
+    let cursors = copy_of(&log.join("cursors"));
+    let collector = both(Arc::clone(&folder)).start().await;
+    collector.takes(&event("2")).await;
+    collector.stop().await;
+    let backup = copy_of_tree(&log);
+    let collector = Builder::in_folder(Arc::clone(&folder))
+        .to(&ahead)
+        .start()
+        .await;
+    collector.takes(&event("3")).await;
+    collector.stop().await;
+    // The log is rewound to the second event, the cursors to the first; one destination does not answer.
+    restore_tree(&log, &backup);
+    restore(&log.join("cursors"), &cursors);
+    late.away(true);
+    let collector = both(Arc::clone(&folder))
+        .set("RUN__DRAIN", "0.5")
+        .start()
+        .await;
+    assert!(!collector.stop().await.is_drained);
+    late.away(false);
+    let collector = both(folder).start().await;
+    collector.takes(&event("4")).await;
+    eventually("both have it", || ids(&late).len() + ids(&ahead).len() >= 7).await;
+    let _checked_apart = collector.abort().await;
+    assert_eq!(ids(&ahead), ["1", "2", "3", "4"]);
+    assert_eq!(ids(&late), ["1", "2", "4"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_destination_has_already_is_answered_at_once() {
+    let writer = memory("a");
+    let collector = Builder::new().to(&writer).start().await;
+    let folder = Arc::clone(&collector.folder);
+    let cursors = folder.path().join("log/cursors");
+    let before = copy_of(&cursors);
+    collector.takes(&event("1")).await;
+    eventually("it is stored", || writer.rows().len() == 1).await;
+    collector.stop().await;
+    restore(&cursors, &before);
+    for is_away in [false, true] {
+        writer.away(is_away);
+        let collector = Builder::in_folder(Arc::clone(&folder))
+            .set("DELIVERY__ACKNOWLEDGE", "written")
+            .to(&writer)
+            .start()
+            .await;
+        writer.away(false);
+        collector.takes(&event("1")).await;
+        collector.stop().await;
+        restore(&cursors, &before);
+    }
+    assert_eq!(ids(&writer), ["1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_the_same_log_is_refused() {
     let writer = memory("a");
     let collector = Builder::new().to(&writer).start().await;

@@ -195,17 +195,19 @@ impl DiskLog {
         Ok((log, report, committer, upkeep))
     }
 
-    /// Says how far destinations and cursors are, before the first append. If one is ahead of the log, the log was
-    /// rewound or cloned: an alarm is raised and it goes on after `minimum`, under a new identity. Whether it was so.
-    /// What the log holds keeps its numbers.
+    /// The identities it has had, newest first.
+    pub fn identities(&self) -> Vec<LogId> {
+        lock(&self.shared.ids).clone()
+    }
+
+    /// Goes on under a new identity, behind `used` if that is beyond its end: a destination or cursor has come to
+    /// this number, so the log was rewound or cloned. To be called before the first append. What the log holds
+    /// keeps its numbers.
     ///
     /// # Errors
     /// Those of the disk; `ResourceBusy` if something was appended already.
-    pub fn continue_after(&self, minimum: SequenceNumber) -> io::Result<bool> {
+    pub fn renew(&self, used: SequenceNumber) -> io::Result<()> {
         let end = *self.shared.durable.borrow();
-        if minimum <= end {
-            return Ok(false);
-        }
         let mut ids = lock(&self.shared.ids);
         let old = ids[0];
         let mut renewed = ids.clone();
@@ -214,11 +216,13 @@ impl DiskLog {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         identity::write(&self.shared.config, self.shared.disk.as_ref(), &renewed)?;
-        self.shared.jump(minimum.0);
+        if used > end {
+            self.shared.jump(used.0);
+        }
         *ids = renewed;
-        tracing::error!(alarm = "log_rewound", end = end.0, minimum = minimum.0, old_id = %old, new_id = %ids[0],
+        tracing::error!(alarm = "log_rewound", end = end.0, used = used.0, old_id = %old, new_id = %ids[0],
             "a destination is ahead of the log: it was rewound or cloned and goes on under a new identity");
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -181,15 +181,13 @@ impl Tail {
                 app_id: app_id.to_owned(),
             });
         }
-        if let Some(position) = self.positions.get(app_id) {
+        if let Some(position) = self.positions.get(app_id).filter(|_| !self.outdated) {
             return Ok(*position);
         }
+        // Known only once it was read: whoever fails or gives up here leaves an outdated tail behind.
+        self.outdated = true;
         self.positions.insert(app_id.to_owned(), None);
-        let loaded = self.reload().await;
-        if let Err(error) = loaded {
-            self.positions.remove(app_id);
-            return Err(error);
-        }
+        self.reload().await?;
         Ok(self.positions.get(app_id).copied().flatten())
     }
 

@@ -41,11 +41,11 @@ impl Clock for ManualClock {
     }
 }
 
-/// Notes what is made durable, and fails once where it is told to.
+/// Notes what is made durable, and fails where and as often as it is told to.
 #[derive(Debug, Default)]
 struct WatchedDisk {
     acts: StdMutex<Vec<String>>,
-    fail: StdMutex<Option<&'static str>>,
+    fail: StdMutex<Option<(&'static str, usize)>>,
 }
 
 impl WatchedDisk {
@@ -60,10 +60,10 @@ impl WatchedDisk {
         };
         let act = format!("{act} {kind}");
         let mut fail = self.fail.lock().unwrap();
-        let failing = fail.is_some_and(|wanted| wanted == act);
+        let failing = fail.filter(|(wanted, _)| *wanted == act);
         self.acts.lock().unwrap().push(act);
-        if failing {
-            *fail = None;
+        if let Some((wanted, times)) = failing {
+            *fail = (times > 1).then_some((wanted, times - 1));
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
@@ -346,7 +346,7 @@ async fn the_log_decides_what_an_unclear_answer_means() {
         let clock = SystemClock::shared();
         let writer = DeltaWriter::with(config, clock, disk.clone(), columns).unwrap();
         writer.open().await.unwrap();
-        *disk.fail.lock().unwrap() = Some(fail);
+        *disk.fail.lock().unwrap() = Some((fail, 1));
         let result = writer.write(&batch(1..=2)).await;
         assert_eq!(
             disk.fail.lock().unwrap().take(),
@@ -364,6 +364,55 @@ async fn the_log_decides_what_an_unclear_answer_means() {
     }
 }
 
+/// Ends the task and hands out what it would do.
+async fn upkeep_alone(writer: &DeltaWriter) -> Arc<Upkeep> {
+    let mut open = writer.open.lock().await;
+    let open = open.as_mut().unwrap();
+    open.upkeep.stop.store(true, Ordering::Relaxed);
+    open.upkeep.nudge.notify_one();
+    (&mut open.task).await.unwrap();
+    open.upkeep.stop.store(false, Ordering::Relaxed);
+    open.task = tokio::spawn(async {});
+    open.upkeep.clone()
+}
+
+#[tokio::test]
+async fn a_position_that_was_not_waited_for_is_asked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = opened(directory.path()).await;
+    writer.write(&batch(1..=2)).await.unwrap();
+    writer.close().await;
+    let writer = opened(directory.path()).await;
+    let mut given_up = Box::pin(writer.position(LOG));
+    assert!(futures_util::poll!(&mut given_up).is_pending());
+    drop(given_up);
+    assert_eq!(writer.position(LOG).await.unwrap(), Some(SequenceNumber(2)));
+    writer.write(&batch(1..=3)).await.unwrap();
+    assert_eq!(sequences(directory.path()).await, [3, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_durable_yet_is_synced_before_it_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(WatchedDisk::default());
+    let clock = SystemClock::shared();
+    let columns = arrow::schema();
+    let writer = DeltaWriter::with(config(directory.path()), clock, disk.clone(), columns).unwrap();
+    writer.open().await.unwrap();
+    let fail = |times| *disk.fail.lock().unwrap() = Some(("sync _delta_log", times));
+    // That of the commit, and that of the probe after it.
+    fail(2);
+    writer.write(&batch(1..=2)).await.unwrap_err();
+    assert_eq!(live_files(directory.path()).await.len(), 1);
+    fail(1);
+    writer.write(&batch(1..=2)).await.unwrap_err();
+    disk.acts.lock().unwrap().clear();
+    writer.write(&batch(1..=2)).await.unwrap();
+    let acts = disk.acts.lock().unwrap().clone();
+    assert!(acts.iter().any(|act| act == "sync _delta_log"), "{acts:?}");
+    assert_eq!(sequences(directory.path()).await, [2, 1]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_commits_leave_few_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -376,10 +425,11 @@ async fn many_commits_leave_few_files() {
     };
     let writer = DeltaWriter::new(config, clock.clone()).unwrap();
     writer.open().await.unwrap();
-    let upkeep = writer.open.lock().await.as_ref().unwrap().upkeep.clone();
     for n in 1..=200 {
         writer.write(&batch(n..=n)).await.unwrap();
     }
+    // From here on nothing but the test: what it calls is never called twice at a time.
+    let upkeep = upkeep_alone(&writer).await;
     upkeep.compact().await.unwrap();
     let live = live_files(directory.path()).await;
     assert!(live.len() <= 7 * 3, "{} files", live.len());
@@ -447,8 +497,7 @@ async fn a_checkpoint_hides_no_file_from_the_vacuum() {
     };
     let writer = DeltaWriter::new(config, SystemClock::shared()).unwrap();
     writer.open().await.unwrap();
-    let upkeep = writer.open.lock().await.as_ref().unwrap().upkeep.clone();
-    writer.open.lock().await.as_ref().unwrap().task.abort();
+    let upkeep = upkeep_alone(&writer).await;
     for n in 1..=16 {
         writer.write(&batch(n..=n)).await.unwrap();
     }

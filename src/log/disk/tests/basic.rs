@@ -229,17 +229,20 @@ fn a_log_that_is_behind_a_destination_goes_on_under_a_new_identity() {
         idle.close();
         let mut idle = open_in(dir, Arc::clone(&disk), &clock).unwrap();
         let old = idle.log.id();
-        assert!(!idle.log.continue_after(SequenceNumber(1)).unwrap());
-        assert_eq!(idle.log.id(), old);
-        assert!(idle.log.continue_after(SequenceNumber(50)).unwrap());
+        idle.log.renew(SequenceNumber(1)).unwrap();
+        assert_eq!(
+            idle.log.durable().borrow().0,
+            1,
+            "no number is free before its end"
+        );
+        idle.log.renew(SequenceNumber(50)).unwrap();
         let new = idle.log.id();
-        assert_ne!(new, old);
+        let identities = idle.log.identities();
+        assert_eq!(identities.len(), 3);
+        assert_eq!((identities[0], identities[2]), (new, old));
         assert_eq!(idle.log.durable().borrow().0, 50);
         assert_eq!(idle.commit(b"after"), 51);
-        assert!(
-            idle.log.continue_after(SequenceNumber(99)).is_err(),
-            "too late"
-        );
+        assert!(idle.log.renew(SequenceNumber(99)).is_err(), "too late");
         idle.close();
         let idle = open_in(dir, disk, &clock).unwrap();
         assert_eq!((idle.log.id(), idle.report.damaged), (new, false));
