@@ -38,6 +38,9 @@ use totals::Totals;
 /// The largest row that every destination takes; BigQuery's request limit decides.
 const MAX_RECORD_BYTES: usize = 9 << 20;
 
+/// How long the totals may take to be written down at the end.
+const LAST_WRITE: Duration = Duration::from_millis(500);
+
 /// How often the totals are written down while events come.
 const TOTALS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -258,23 +261,35 @@ impl App {
         };
         self.server.run(shutdown, self.drain.mul_f64(0.4)).await;
 
-        let log = Arc::clone(&self.log);
-        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
-            tracing::error!(%error, "log was not closed");
-        }
-        stop.send_replace(Stop::AtEnd);
         let deadline = deadline
             .get()
             .copied()
             .unwrap_or_else(|| Instant::now() + self.drain);
+        let log = Arc::clone(&self.log);
+        let closing = tokio::task::spawn_blocking(move || log.close());
+        match tokio::time::timeout_at(deadline, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "log was not closed"),
+            Err(_elapsed) => {
+                tracing::error!(
+                    alarm = "log_failed",
+                    "log could not be closed in time: the disk does not answer"
+                );
+            }
+        }
+        stop.send_replace(Stop::AtEnd);
         let reached_end = async { while deliveries.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout_at(deadline, reached_end).await.is_ok();
         release.abort();
         if let Some(keeper) = keeper {
             keeper.abort();
         }
-        if let Some(totals) = &self.totals {
-            totals.store(&self.ledger);
+        if let Some(totals) = self.totals {
+            let ledger = Arc::clone(&self.ledger);
+            let storing = tokio::task::spawn_blocking(move || totals.store(&ledger));
+            if tokio::time::timeout(LAST_WRITE, storing).await.is_err() {
+                tracing::error!("totals were not written down: the disk does not answer");
+            }
         }
         let is_drained = in_time
             && self

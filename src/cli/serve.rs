@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -11,6 +12,7 @@ use crate::config::{Config, LogFormat};
 
 pub(super) fn run(config: &Config) -> ExitCode {
     start_logging(config.log_format);
+    raise_descriptor_limit(config.server.max_connections);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -43,6 +45,30 @@ async fn serve(config: &Config) -> Result<(), StartError> {
     })
     .await;
     Ok(())
+}
+
+/// Beside connections: log, tables, sockets of destinations.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// Systems start programs with few descriptors allowed and let them ask for more.
+fn raise_descriptor_limit(connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let wanted = connections as u64 + OTHER_DESCRIPTORS;
+    if current.is_some_and(|current| current < wanted) {
+        tracing::warn!(
+            descriptors = current,
+            connections,
+            "fewer descriptors are allowed than connections: raise the limit (ulimit -n, LimitNOFILE) or lower HTTP__MAX_CONNECTIONS"
+        );
+    }
 }
 
 fn start_logging(format: LogFormat) {

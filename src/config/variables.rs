@@ -52,7 +52,11 @@ pub const VARIABLES: &[Variable] = &[
         "10",
         "seconds until the headers of a request must have come",
     ),
-    variable("HTTP__MAX_CONNECTIONS", "10000", "most connections at once"),
+    variable(
+        "HTTP__MAX_CONNECTIONS",
+        "10000",
+        "most connections at once; more are answered 503 and closed",
+    ),
     variable(
         "WRITERS__STRATEGY",
         "delta",

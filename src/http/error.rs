@@ -1,6 +1,8 @@
 //! The one error shape, and the one place where errors become statuses:
 //! `{"status":"error","code":"…","message":"…","details":[…]}`.
 
+use std::sync::LazyLock;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -108,6 +110,26 @@ impl Error {
             }
             Self::Field(_) | Self::Some { .. } => None,
         }
+    }
+
+    /// The whole answer on a connection that nobody will read: HTTP/1.1, and the connection ends with it.
+    pub(super) fn too_many_connections() -> &'static str {
+        static ANSWER: LazyLock<String> = LazyLock::new(|| {
+            let body = Body {
+                status: "error",
+                code: "unavailable",
+                message: "there are more connections than the collector takes; send it again later"
+                    .to_owned(),
+                details: &[],
+            };
+            // Strings always serialise.
+            let body = serde_json::to_string(&body).unwrap_or_default();
+            format!(
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: {RETRY_AFTER_SECONDS}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            )
+        });
+        &ANSWER
     }
 
     fn details(&self) -> &[Detail] {

@@ -20,13 +20,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::Service;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, RequestRefusal};
 
 use super::Error;
+
+/// Most connections that are being refused at once.
+const MAX_REFUSALS: usize = 256;
+
+/// How long a refused client has to take its answer.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// Limits of connections and requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +42,7 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// Until when the headers of a request must have come.
     pub header_timeout: Duration,
-    /// Most connections at once; more wait in the system's queue.
+    /// Most connections at once; more are answered 503 and closed.
     pub max_connections: usize,
 }
 
@@ -76,14 +83,10 @@ impl Server {
             .timer(TokioTimer::new())
             .max_concurrent_streams(100);
         let connections = Arc::new(Semaphore::new(self.config.max_connections));
+        let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
-            let permit = tokio::select! {
-                () = &mut stop => break,
-                permit = Arc::clone(&connections).acquire_owned() => permit,
-            };
-            let Ok(permit) = permit else { break };
             let (stream, peer) = tokio::select! {
                 () = &mut stop => break,
                 accepted = self.listener.accept() => match accepted {
@@ -95,6 +98,19 @@ impl Server {
                         continue;
                     }
                 },
+            };
+            let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+                // To refuse costs little, but not nothing: beyond a measure it waits, in the system's queue.
+                let refusal = tokio::select! {
+                    () = &mut stop => break,
+                    refusal = Arc::clone(&refusals).acquire_owned() => refusal,
+                };
+                self.ledger.request_refused(RequestRefusal::Connections);
+                tokio::spawn(async move {
+                    refuse(stream).await;
+                    drop(refusal);
+                });
+                continue;
             };
             let service = service_fn(self.handler(&stream, peer));
             let connection = builder
@@ -154,4 +170,19 @@ impl Server {
             })
         }
     }
+}
+
+/// Answers 503 to whatever the client sends and closes. Reads on until the client has closed too: closed
+/// with bytes unread, a connection is reset, and the answer may be lost with it.
+async fn refuse(mut stream: TcpStream) {
+    let refusing = async {
+        let answer = Error::too_many_connections();
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    // Whether it took its answer is its own affair.
+    drop(tokio::time::timeout(REFUSAL_TIME, refusing).await);
 }

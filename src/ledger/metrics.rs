@@ -78,6 +78,7 @@ impl Ledger {
             ("too_large", &counters.requests_too_large),
             ("timeout", &counters.requests_timeout),
             ("unavailable", &counters.requests_unavailable),
+            ("connections", &counters.requests_connections),
             ("other", &counters.requests_other),
         ];
         for (reason, counter) in refusals {

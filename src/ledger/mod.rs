@@ -62,6 +62,8 @@ pub enum RequestRefusal {
     TooLarge,
     /// It took too long.
     Timeout,
+    /// Its connection was one too many.
+    Connections,
     /// The log takes nothing now.
     Unavailable,
     /// Its path or method is wrong, or it cannot be read.
@@ -141,6 +143,7 @@ struct Counters {
     requests_too_large: AtomicU64,
     requests_timeout: AtomicU64,
     requests_unavailable: AtomicU64,
+    requests_connections: AtomicU64,
     requests_other: AtomicU64,
 }
 
@@ -211,6 +214,7 @@ impl Ledger {
             RequestRefusal::TooLarge => &self.counters.requests_too_large,
             RequestRefusal::Timeout => &self.counters.requests_timeout,
             RequestRefusal::Unavailable => &self.counters.requests_unavailable,
+            RequestRefusal::Connections => &self.counters.requests_connections,
             RequestRefusal::Other => &self.counters.requests_other,
         };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -332,11 +332,15 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(150)).await;
         stop.send_replace(Stop::AtEnd);
         let mut handed_over = 0;
-        while let Some(next) = assembled.recv().await {
-            assert!(next.batch.records.is_empty());
-            handed_over += 1;
-        }
-        running.await.unwrap();
+        let to_the_end = async {
+            while let Some(next) = assembled.recv().await {
+                assert!(next.batch.records.is_empty());
+                handed_over += 1;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(10), to_the_end).await;
+        running.abort();
+        ended.expect("it ends with the log");
         let reads = reads.load(Ordering::Relaxed);
         assert!(
             reads <= 4 && handed_over <= 1,

@@ -320,6 +320,25 @@ async fn queued_answers_before_anything_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_does_not_hold_up_the_end() {
+    let disk = Arc::new(real_streaming::durable::SimulatedDisk::new());
+    let writer = memory("a");
+    let collector = Builder::new()
+        .on_disk(Arc::clone(&disk) as _)
+        .set("DELIVERY__ACKNOWLEDGE", "queued")
+        .set("RUN__DRAIN", "1")
+        .to(&writer)
+        .start()
+        .await;
+    disk.block_syncs(true);
+    collector.takes(&event("1")).await;
+    let begun = Instant::now();
+    let _checked_apart = collector.stop_unchecked().await;
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    disk.block_syncs(false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_log_refuses_at_once_and_recovers_by_itself() {
     for kind in ["disk", "memory"] {
         let writer = memory("a");

@@ -349,6 +349,42 @@ async fn a_client_that_goes_away_leaves_a_balanced_ledger() {
     collector.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_answered_and_closed() {
+    let writer = memory("a");
+    let collector = Builder::new()
+        .set("HTTP__MAX_CONNECTIONS", "2")
+        .to(&writer)
+        .start()
+        .await;
+    let idle = async || {
+        tokio::net::TcpStream::connect(collector.address)
+            .await
+            .unwrap()
+    };
+    let held = [idle().await, idle().await];
+    let refused = post(collector.address, &event("1")).await;
+    assert_eq!(
+        (refused.status, refused.json()["code"].as_str()),
+        (503, Some("unavailable"))
+    );
+    assert_eq!(refused.header("Retry-After"), Some("5"));
+    drop(held);
+    let begun = std::time::Instant::now();
+    while post(collector.address, &event("2")).await.status != 200 {
+        assert!(begun.elapsed().as_secs() < 10, "no room again");
+    }
+    let metrics = request(collector.address, "GET", "/metrics", &[], b"").await;
+    let counted = metrics
+        .body
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"requests_refused_total{reason="connections"} "#))
+        .map(|count| count.parse::<u64>().unwrap());
+    assert!(counted.is_some_and(|count| count >= 1), "{counted:?}");
+    collector.stop().await;
+    assert_eq!(ids(&writer), ["2"]);
+}
+
 #[test]
 fn the_description_of_the_endpoints_names_every_status() {
     let document: Value = real_streaming::http::openapi::document();

@@ -187,11 +187,20 @@ impl Collector {
 
     /// Tells it to stop, waits, and checks the ledger.
     pub async fn stop(mut self) -> Ended {
-        let (shutdown, task) = self.running.take().expect("it runs");
-        let _gone = shutdown.send(());
-        let ended = task.await.expect("it ends");
+        let ended = self.end().await;
         self.check_balance();
         ended
+    }
+
+    /// Tells it to stop and waits. Its disk does not answer, so that nothing is settled.
+    pub async fn stop_unchecked(mut self) -> Ended {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Ended {
+        let (shutdown, task) = self.running.take().expect("it runs");
+        let _gone = shutdown.send(());
+        task.await.expect("it ends")
     }
 
     /// Ends it at once, as far as that can be done in process.
