@@ -199,7 +199,8 @@ impl App {
             ledger: Arc::clone(&ledger),
             clock,
             trusted_hops: config.enrich.trusted_hops,
-            max_body_bytes: config.max_body_bytes,
+            body: config.body,
+            cookie: config.cookie,
         });
         let address = SocketAddr::new(config.host, config.port);
         let listen = |source| StartError::Listen { address, source };
@@ -209,6 +210,7 @@ impl App {
             listener,
             crate::http::router(shared),
             Arc::clone(&ledger),
+            &config.cors,
             config.server,
         );
         Ok(Self {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::http::ServerConfig;
+use crate::http::{BodyLimits, CookieConfig, CorsConfig, ServerConfig};
 use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
@@ -98,8 +98,12 @@ pub struct Config {
     pub drain: Duration,
     /// Limits of connections and requests.
     pub server: ServerConfig,
-    /// Largest request body.
-    pub max_body_bytes: usize,
+    /// Limits of request bodies.
+    pub body: BodyLimits,
+    /// Which sites' scripts may read answers.
+    pub cors: CorsConfig,
+    /// How the cookie of browsers is set.
+    pub cookie: CookieConfig,
     /// The log.
     pub log: LogConfig,
     /// What a 2xx says.

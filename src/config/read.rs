@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::http::ServerConfig;
+use crate::http::{BodyLimits, CookieConfig, CorsConfig, SameSite, ServerConfig};
 use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
@@ -47,7 +47,6 @@ impl Config {
         };
         let log = read_log(reader);
         let acknowledge = read_acknowledge(reader, &log);
-        let max_body_bytes = to_usize(reader.bytes("HTTP__MAX_BODY_BYTES"));
         Self {
             log_format: if is_qa {
                 LogFormat::Text
@@ -66,7 +65,13 @@ impl Config {
                 header_timeout: reader.seconds("HTTP__HEADER_TIMEOUT"),
                 max_connections: reader.integer("HTTP__MAX_CONNECTIONS", 1),
             },
-            max_body_bytes,
+            body: BodyLimits {
+                wire_bytes: to_usize(reader.bytes("HTTP__MAX_BODY_BYTES")),
+                inflated_bytes: to_usize(reader.bytes("HTTP__MAX_INFLATED_BYTES")),
+                time: reader.seconds("HTTP__BODY_TIMEOUT"),
+            },
+            cors: read_cors(reader),
+            cookie: read_cookie(reader),
             log,
             acknowledge,
             dedupe: DedupeConfig {
@@ -259,6 +264,78 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
         own_domains,
+    }
+}
+
+fn read_cors(reader: &mut Reader) -> CorsConfig {
+    let config = CorsConfig {
+        allowed_origins: reader.list("CORS__ALLOWED_ORIGINS"),
+        allow_credentials: reader.boolean("CORS__ALLOW_CREDENTIALS"),
+        allow_methods: reader.list("CORS__ALLOW_METHODS"),
+        allow_headers: reader.list("CORS__ALLOW_HEADERS"),
+        max_age: reader.seconds("CORS__MAX_AGE"),
+        refuse_unlisted: reader.boolean("CORS__REFUSE_UNLISTED"),
+    };
+    let is_any = |origin: &String| origin == "*";
+    if config.allowed_origins.len() > 1 && config.allowed_origins.iter().any(is_any) {
+        reader.fault(
+            &format!("{PREFIX}CORS__ALLOWED_ORIGINS"),
+            "must be either [\"*\"] or a list of origins",
+        );
+    }
+    let is_origin = |origin: &str| {
+        let host = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
+        host.is_some_and(|host| {
+            let is_safe = |byte: u8| byte.is_ascii_graphic() && !b"/?#@\\\"*".contains(&byte);
+            !host.is_empty() && host.bytes().all(is_safe)
+        })
+    };
+    for origin in config
+        .allowed_origins
+        .iter()
+        .filter(|origin| !is_any(origin))
+    {
+        if !is_origin(origin) {
+            reader.fault(
+                &format!("{PREFIX}CORS__ALLOWED_ORIGINS"),
+                "must hold origins as browsers send them, such as https://shop.example, with no path and no '/' at the end",
+            );
+        }
+    }
+    let is_token = |text: &String| {
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !text.is_empty() && text.bytes().all(is_safe)
+    };
+    for (name, texts) in [
+        ("CORS__ALLOW_METHODS", &config.allow_methods),
+        ("CORS__ALLOW_HEADERS", &config.allow_headers),
+    ] {
+        if !texts.iter().all(is_token) {
+            reader.fault(
+                &format!("{PREFIX}{name}"),
+                "must hold names as HTTP has them",
+            );
+        }
+    }
+    config
+}
+
+fn read_cookie(reader: &mut Reader) -> CookieConfig {
+    let same_site = reader.parse("COOKIE__SAMESITE", "none, lax or strict", |text| {
+        Some(Choice(Some(match text.to_ascii_lowercase().as_str() {
+            "none" => SameSite::None,
+            "lax" => SameSite::Lax,
+            "strict" => SameSite::Strict,
+            _ => return None,
+        })))
+    });
+    CookieConfig {
+        max_age: reader.seconds("COOKIE__MAX_AGE"),
+        secure: reader.boolean("COOKIE__SECURE"),
+        http_only: reader.boolean("COOKIE__HTTPONLY"),
+        same_site: same_site.0.unwrap_or(SameSite::None),
     }
 }
 

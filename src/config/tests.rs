@@ -27,7 +27,7 @@ fn faults(pairs: &[(&str, &str)]) -> Vec<String> {
 fn nothing_set_is_a_valid_configuration() {
     let config = config(&[]).unwrap();
     assert_eq!(config.port, 8080);
-    assert_eq!(config.max_body_bytes, 2 << 20);
+    assert_eq!(config.body.wire_bytes, 2 << 20);
     assert_eq!(config.acknowledge, Acknowledge::Spooled);
     assert!(matches!(config.log, LogConfig::Disk(_)));
     assert_eq!(config.destinations.len(), 1);
@@ -78,6 +78,8 @@ fn each_variable_refuses_nonsense() {
         "RUN__PORT",
         "RUN__DRAIN",
         "HTTP__MAX_BODY_BYTES",
+        "HTTP__MAX_INFLATED_BYTES",
+        "HTTP__BODY_TIMEOUT",
         "HTTP__REQUEST_TIMEOUT",
         "HTTP__HEADER_TIMEOUT",
         "HTTP__MAX_CONNECTIONS",
@@ -100,12 +102,43 @@ fn each_variable_refuses_nonsense() {
         "ENRICH__IP",
         "ENRICH__TIME_ZONE",
         "CORS__ALLOWED_ORIGINS",
+        "CORS__ALLOW_CREDENTIALS",
+        "CORS__ALLOW_METHODS",
+        "CORS__ALLOW_HEADERS",
+        "CORS__MAX_AGE",
+        "CORS__REFUSE_UNLISTED",
+        "COOKIE__MAX_AGE",
+        "COOKIE__SECURE",
+        "COOKIE__HTTPONLY",
+        "COOKIE__SAMESITE",
     ] {
         let name = format!("{PREFIX}{name}");
         assert!(
             faults(&[(&name, "nonsense{")]).contains(&name),
             "{name} takes nonsense"
         );
+    }
+}
+
+#[test]
+fn origins_are_written_as_browsers_send_them() {
+    let name = format!("{PREFIX}CORS__ALLOWED_ORIGINS");
+    for good in [
+        "[]",
+        r#"["*"]"#,
+        r#"["https://shop.test", "http://localhost:3000", "http://[::1]:8080"]"#,
+    ] {
+        config(&[(&name, good)]).expect(good);
+    }
+    for bad in [
+        r#"["https://shop.test/"]"#,
+        r#"["shop.test"]"#,
+        r#"["https://"]"#,
+        r#"["https://*.shop.test"]"#,
+        r#"["*", "https://shop.test"]"#,
+        r#"["https://shop.test, https://other.test"]"#,
+    ] {
+        assert_eq!(faults(&[(&name, bad)]), [name.as_str()], "{bad}");
     }
 }
 

@@ -41,7 +41,21 @@ pub const VARIABLES: &[Variable] = &[
         "8",
         "seconds to deliver what is left after a stop signal",
     ),
-    variable("HTTP__MAX_BODY_BYTES", "2MiB", "largest request body"),
+    variable(
+        "HTTP__MAX_BODY_BYTES",
+        "2MiB",
+        "largest request body, as it is sent",
+    ),
+    variable(
+        "HTTP__MAX_INFLATED_BYTES",
+        "8MiB",
+        "largest request body, inflated",
+    ),
+    variable(
+        "HTTP__BODY_TIMEOUT",
+        "15",
+        "seconds until the body of a request must have come",
+    ),
     variable(
         "HTTP__REQUEST_TIMEOUT",
         "30",
@@ -181,7 +195,48 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "CORS__ALLOWED_ORIGINS",
         "[]",
-        "JSON list of your sites' origins; their referrers are internal",
+        "JSON list of your sites' origins, whose pages may read answers; their referrers are internal; [\"*\"] for all, without credentials",
+    ),
+    variable(
+        "CORS__ALLOW_CREDENTIALS",
+        "true",
+        "whether pages of these origins may send and get the cookie",
+    ),
+    variable(
+        "CORS__ALLOW_METHODS",
+        r#"["GET","POST","OPTIONS"]"#,
+        "JSON list of methods that these pages may use",
+    ),
+    variable(
+        "CORS__ALLOW_HEADERS",
+        r#"["Content-Type","Content-Encoding","Authorization","X-Requested-With"]"#,
+        "JSON list of headers that these pages may set",
+    ),
+    variable(
+        "CORS__MAX_AGE",
+        "600",
+        "seconds for which browsers remember these rules",
+    ),
+    variable(
+        "CORS__REFUSE_UNLISTED",
+        "false",
+        "refuse events that pages of other origins send, instead of storing them",
+    ),
+    variable(
+        "COOKIE__MAX_AGE",
+        "63072000",
+        "seconds for which a browser keeps its id, from its last event on",
+    ),
+    variable(
+        "COOKIE__SECURE",
+        "true",
+        "send the cookie over https only, where the request came over https",
+    ),
+    variable("COOKIE__HTTPONLY", "true", "keep the cookie from scripts"),
+    variable(
+        "COOKIE__SAMESITE",
+        "none",
+        "which sites' requests carry the cookie: none, lax or strict; none is lax where it is not secure",
     ),
 ];
 
@@ -191,13 +246,6 @@ pub const ACCEPTED: &[&str] = &[
     "API__V1__FETCH",
     "API__V1__PREFIX",
     "API__V1__STREAMING",
-    "COOKIE__HTTPONLY",
-    "COOKIE__MAX_AGE",
-    "COOKIE__SAMESITE",
-    "COOKIE__SECURE",
-    "CORS__ALLOW_CREDENTIALS",
-    "CORS__ALLOW_HEADERS",
-    "CORS__ALLOW_METHODS",
     "WRITERS__BQ__DATASET_ID",
     "WRITERS__BQ__FLUSH_INTERVAL",
     "WRITERS__BQ__MAX_BATCH_SIZE",

@@ -58,6 +58,17 @@ pub enum Error {
     /// It took too long.
     #[error("the request took too long; send it again")]
     Timeout,
+    /// The client took too long to send it.
+    #[error("the body did not come in time; send it again")]
+    SlowBody,
+    /// The body is compressed in a way that we do not know.
+    #[error("Content-Encoding must be gzip, deflate, br, zstd or identity, at most two of them")]
+    UnsupportedEncoding,
+    /// Scripts of this origin may not send.
+    #[error(
+        "this origin is not in CORS__ALLOWED_ORIGINS, and the collector refuses those that are not"
+    )]
+    OriginNotAllowed,
     /// Nothing can be made durable now.
     #[error("{0}; send it again later")]
     Unavailable(#[from] Refused),
@@ -73,6 +84,9 @@ impl Error {
             Self::Malformed(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Field(_) | Self::Some { retry: false, .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::OriginNotAllowed => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout | Self::Unavailable(_) | Self::Some { retry: true, .. } => {
@@ -93,6 +107,9 @@ impl Error {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Timeout => "timeout",
+            Self::SlowBody => "slow_body",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::Unavailable(_) => "unavailable",
             Self::Internal => "internal",
         }
@@ -103,11 +120,14 @@ impl Error {
         match self {
             Self::Malformed(_) => Some(RequestRefusal::Malformed),
             Self::TooLarge(_) => Some(RequestRefusal::TooLarge),
-            Self::Timeout => Some(RequestRefusal::Timeout),
+            Self::Timeout | Self::SlowBody => Some(RequestRefusal::Timeout),
+            Self::OriginNotAllowed => Some(RequestRefusal::Origin),
             Self::Unavailable(_) => Some(RequestRefusal::Unavailable),
-            Self::BadRequest(_) | Self::NotFound | Self::MethodNotAllowed | Self::Internal => {
-                Some(RequestRefusal::Other)
-            }
+            Self::BadRequest(_)
+            | Self::UnsupportedEncoding
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::Internal => Some(RequestRefusal::Other),
             Self::Field(_) | Self::Some { .. } => None,
         }
     }

@@ -10,14 +10,13 @@ use http::{HeaderMap, HeaderName, header};
 
 use crate::enrich::{Visit, client_ip, geo, identity};
 
-use super::Shared;
+use super::{Shared, cookie};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const GEO_COUNTRY: HeaderName = HeaderName::from_static("x-client-geo-country");
 const GEO_STATE: HeaderName = HeaderName::from_static("x-client-geo-state");
 const GEO_REGION: HeaderName = HeaderName::from_static("x-client-geo-region");
 const GEO_CITY: HeaderName = HeaderName::from_static("x-client-geo-city");
-const UID_COOKIE: &str = "__uid__";
 
 pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
     let headers = &head.headers;
@@ -29,7 +28,7 @@ pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) ->
     Visit {
         received_at: shared.clock.now(),
         stream_id: Cow::Borrowed(stream_id),
-        user_pseudo_id: identity::user_pseudo_id(uid_cookie(headers)),
+        user_pseudo_id: identity::user_pseudo_id(cookie::sent(headers)),
         client_ip: client_ip::client_ip(
             forwarded,
             peer.map(|peer| peer.0.ip()),
@@ -47,17 +46,4 @@ pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) ->
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
     let value = headers.get(name)?;
     Some(geo::header_text(value.as_bytes())).filter(|text| !text.is_empty())
-}
-
-/// The first cookie of that name: browsers send the one with the longer path, then the older, first
-/// (<https://www.rfc-editor.org/rfc/rfc6265#section-5.4>).
-fn uid_cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    cookies.flat_map(|line| line.split(';')).find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        (name.trim() == UID_COOKIE).then(|| value.trim())
-    })
 }

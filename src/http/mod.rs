@@ -4,13 +4,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::get;
 
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::ledger::Ledger;
 use crate::pipeline::Intake;
 
+mod body;
+mod cookie;
+mod cors;
 mod error;
 mod extract;
 mod health;
@@ -18,6 +21,9 @@ pub mod openapi;
 mod server;
 pub mod streaming;
 
+pub use body::BodyLimits;
+pub use cookie::{CookieConfig, SameSite};
+pub use cors::CorsConfig;
 pub use error::{Detail, Error};
 pub use server::{Server, ServerConfig};
 
@@ -34,14 +40,17 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Proxies in front that append to X-Forwarded-For.
     pub trusted_hops: usize,
-    /// Largest request body.
-    pub max_body_bytes: usize,
+    /// Limits of request bodies.
+    pub body: BodyLimits,
+    /// How the cookie of browsers is set.
+    pub cookie: CookieConfig,
 }
 
 /// All routes.
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/api/v1/streaming/{stream_id}", post(streaming::receive))
+        .route("/api/v1/streaming/{stream_id}", streaming::methods())
+        .route("/api/v1/streaming/{stream_id}/", streaming::methods())
         .route("/health", get(health::health))
         .route("/liveness", get(health::liveness))
         .route("/readiness", get(health::readiness))

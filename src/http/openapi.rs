@@ -24,14 +24,10 @@ pub fn document() -> Value {
                 "post": {
                     "summary": "Collect one event, or an array of them",
                     "operationId": "streaming",
-                    "parameters": [{
-                        "name": "stream_id", "in": "path", "required": true,
-                        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-                        "example": "1",
-                    }],
+                    "parameters": [stream_id()],
                     "requestBody": {
                         "required": true,
-                        "description": "JSON under any content type",
+                        "description": "JSON under any content type; compressed as Content-Encoding says",
                         "content": {"application/json": {
                             "schema": {"oneOf": [
                                 {"$ref": "#/components/schemas/Event"},
@@ -49,8 +45,32 @@ pub fn document() -> Value {
                             }}},
                         },
                         "400": answer("The body is not JSON, or the path is wrong"),
+                        "403": answer("The page's origin is not listed, and those are refused"),
+                        "408": answer("The body did not come in time"),
                         "413": answer("The body or an event is too large"),
+                        "415": answer("The body is compressed in a way that is not known"),
                         "422": answer("An event has a wrong field; in an array the others are stored"),
+                        "500": answer("A fault of the collector; send it again"),
+                        "503": answer("Nothing can be made durable now; send it again after Retry-After"),
+                    },
+                },
+                "get": {
+                    "summary": "Collect one event from the query, for pixels and tags",
+                    "operationId": "streamingPixel",
+                    "parameters": [stream_id(), {
+                        "name": "event_name", "in": "query", "required": true,
+                        "schema": {"type": "string", "minLength": 1}, "example": "page_view",
+                    }],
+                    "responses": {
+                        "200": {
+                            "description": "The event is durable; a transparent pixel",
+                            "content": {"image/gif": {"schema": {"type": "string", "contentMediaType": "image/gif"}}},
+                        },
+                        "400": answer("The query or the path is wrong"),
+                        "403": answer("The page's origin is not listed, and those are refused"),
+                        "413": answer("The event is too large"),
+                        "422": answer("The event has a wrong field"),
+                        "500": answer("A fault of the collector; send it again"),
                         "503": answer("Nothing can be made durable now; send it again after Retry-After"),
                     },
                 },
@@ -63,6 +83,14 @@ pub fn document() -> Value {
             "/metrics": probe("Counts, as Prometheus text"),
         },
         "components": {"schemas": schemas()},
+    })
+}
+
+fn stream_id() -> Value {
+    json!({
+        "name": "stream_id", "in": "path", "required": true,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        "example": "1",
     })
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
@@ -27,7 +27,8 @@ use tower::Service;
 
 use crate::ledger::{Ledger, RequestRefusal};
 
-use super::Error;
+use super::cors::{Cors, Origin};
+use super::{CorsConfig, Error};
 
 /// Most connections that are being refused at once.
 const MAX_REFUSALS: usize = 256;
@@ -50,9 +51,17 @@ pub struct ServerConfig {
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    door: Arc<Door>,
+    config: ServerConfig,
+}
+
+/// What every request passes.
+#[derive(Debug)]
+struct Door {
     router: Router,
     ledger: Arc<Ledger>,
-    config: ServerConfig,
+    cors: Cors,
+    request_timeout: Duration,
 }
 
 impl Server {
@@ -61,12 +70,18 @@ impl Server {
         listener: TcpListener,
         router: Router,
         ledger: Arc<Ledger>,
+        cors: &CorsConfig,
         config: ServerConfig,
     ) -> Self {
-        Self {
-            listener,
+        let door = Arc::new(Door {
             router,
             ledger,
+            cors: Cors::new(cors),
+            request_timeout: config.request_timeout,
+        });
+        Self {
+            listener,
+            door,
             config,
         }
     }
@@ -105,14 +120,21 @@ impl Server {
                     () = &mut stop => break,
                     refusal = Arc::clone(&refusals).acquire_owned() => refusal,
                 };
-                self.ledger.request_refused(RequestRefusal::Connections);
+                self.door
+                    .ledger
+                    .request_refused(RequestRefusal::Connections);
                 tokio::spawn(async move {
                     refuse(stream).await;
                     drop(refusal);
                 });
                 continue;
             };
-            let service = service_fn(self.handler(&stream, peer));
+            // Answers are small: they must not wait for more to fill a packet.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "connection without nodelay");
+            }
+            let door = Arc::clone(&self.door);
+            let service = service_fn(move |request| Arc::clone(&door).answer(request, peer));
             let connection = builder
                 .serve_connection_with_upgrades(TokioIo::new(stream), service)
                 .into_owned();
@@ -132,42 +154,54 @@ impl Server {
             tracing::warn!("some requests were still unanswered when the time to drain was over");
         }
     }
+}
 
-    /// What answers the requests of one connection.
-    fn handler(
-        &self,
-        stream: &TcpStream,
+impl Door {
+    /// Answers a request, whatever happens on the way, and says who may read the answer.
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> impl Fn(
-        Request<Incoming>,
-    ) -> futures_util::future::BoxFuture<
-        'static,
-        Result<axum::response::Response, Infallible>,
-    > + use<> {
-        // Answers are small: they must not wait for more to fill a packet.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "connection without nodelay");
-        }
-        let router = self.router.clone();
-        let ledger = Arc::clone(&self.ledger);
-        let timeout = self.config.request_timeout;
-        move |mut request| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = router.clone().call(request);
-            let ledger = Arc::clone(&ledger);
-            Box::pin(async move {
-                let guarded = AssertUnwindSafe(answer).catch_unwind();
-                let error = match tokio::time::timeout(timeout, guarded).await {
-                    Ok(Ok(Ok(response))) => return Ok(response),
-                    Ok(Ok(Err(never))) => match never {},
-                    Ok(Err(_panic)) => Error::Internal,
-                    Err(_elapsed) => Error::Timeout,
-                };
-                if let Some(refusal) = error.refusal() {
-                    ledger.request_refused(refusal);
+    ) -> Result<Response, Infallible> {
+        let origin = self.cors.origin(request.headers());
+        let mut response = if Cors::is_preflight(&request) {
+            self.cors.preflight(&origin)
+        } else {
+            match self.guarded(request, peer, &origin).await {
+                Ok(response) => response,
+                Err(error) => {
+                    if let Some(refusal) = error.refusal() {
+                        self.ledger.request_refused(refusal);
+                    }
+                    error.into_response()
                 }
-                Ok(error.into_response())
-            })
+            }
+        };
+        self.cors.mark(origin, &mut response);
+        Ok(response)
+    }
+
+    /// One deadline, and one guard against panics.
+    async fn guarded(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        origin: &Origin,
+    ) -> Result<Response, Error> {
+        if *origin == Origin::Unlisted {
+            self.ledger.unlisted_origin();
+            if self.cors.refuse_unlisted {
+                return Err(Error::OriginNotAllowed);
+            }
+        }
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = self.router.clone().call(request);
+        let guarded = AssertUnwindSafe(answer).catch_unwind();
+        match tokio::time::timeout(self.request_timeout, guarded).await {
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_panic)) => Err(Error::Internal),
+            Err(_elapsed) => Err(Error::Timeout),
         }
     }
 }

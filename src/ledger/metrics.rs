@@ -79,6 +79,7 @@ impl Ledger {
             ("timeout", &counters.requests_timeout),
             ("unavailable", &counters.requests_unavailable),
             ("connections", &counters.requests_connections),
+            ("origin", &counters.requests_origin),
             ("other", &counters.requests_other),
         ];
         for (reason, counter) in refusals {
@@ -88,6 +89,16 @@ impl Ledger {
                 counter.load(Ordering::Relaxed),
             );
         }
+        page.family(
+            "requests_unlisted_origin_total",
+            "Requests by scripts of origins that may not read the answer.",
+            "counter",
+        );
+        page.sample(
+            "requests_unlisted_origin_total",
+            "",
+            counters.requests_unlisted_origin.load(Ordering::Relaxed),
+        );
     }
 
     fn render_destinations(&self, page: &mut Page<'_>) {

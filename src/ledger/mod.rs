@@ -64,6 +64,8 @@ pub enum RequestRefusal {
     Timeout,
     /// Its connection was one too many.
     Connections,
+    /// Its origin may not send.
+    Origin,
     /// The log takes nothing now.
     Unavailable,
     /// Its path or method is wrong, or it cannot be read.
@@ -144,6 +146,8 @@ struct Counters {
     requests_timeout: AtomicU64,
     requests_unavailable: AtomicU64,
     requests_connections: AtomicU64,
+    requests_origin: AtomicU64,
+    requests_unlisted_origin: AtomicU64,
     requests_other: AtomicU64,
 }
 
@@ -182,6 +186,13 @@ impl Ledger {
         self.counters.received.fetch_add(events, Ordering::Relaxed);
     }
 
+    /// Counts a request by a script of an origin that may not read the answer.
+    pub fn unlisted_origin(&self) {
+        self.counters
+            .requests_unlisted_origin
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts an event that the collector made itself.
     pub fn synthesised(&self) {
         self.counters.synthesised.fetch_add(1, Ordering::Relaxed);
@@ -215,6 +226,7 @@ impl Ledger {
             RequestRefusal::Timeout => &self.counters.requests_timeout,
             RequestRefusal::Unavailable => &self.counters.requests_unavailable,
             RequestRefusal::Connections => &self.counters.requests_connections,
+            RequestRefusal::Origin => &self.counters.requests_origin,
             RequestRefusal::Other => &self.counters.requests_other,
         };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -118,7 +118,7 @@ async fn wrong_input_is_told_what_is_wrong_and_nothing_is_stored() {
         .start()
         .await;
     let long = format!(r#"{{"event_name":"x","user_id":"{}"}}"#, "u".repeat(5_000));
-    let cases: [(&str, &str, &str, u16, &str); 12] = [
+    let cases: [(&str, &str, &str, u16, &str); 13] = [
         ("POST", "/api/v1/streaming/1", "{", 400, "malformed"),
         ("POST", "/api/v1/streaming/1", "", 400, "malformed"),
         (
@@ -151,7 +151,8 @@ async fn wrong_input_is_told_what_is_wrong_and_nothing_is_stored() {
             400,
             "bad_request",
         ),
-        ("GET", "/api/v1/streaming/1", "", 405, "method_not_allowed"),
+        ("PUT", "/api/v1/streaming/1", "", 405, "method_not_allowed"),
+        ("GET", "/api/v1/streaming/1", "", 422, "wrong_field"),
         ("POST", "/health", "", 405, "method_not_allowed"),
         ("GET", "/nothing", "", 404, "not_found"),
         ("POST", "/", "{}", 404, "not_found"),
@@ -392,5 +393,10 @@ fn the_description_of_the_endpoints_names_every_status() {
         .as_object()
         .unwrap();
     let statuses: Vec<&str> = responses.keys().map(String::as_str).collect();
-    assert_eq!(statuses, ["200", "400", "413", "422", "503"]);
+    assert_eq!(
+        statuses,
+        [
+            "200", "400", "403", "408", "413", "415", "422", "500", "503"
+        ]
+    );
 }

@@ -9,6 +9,7 @@
 
 mod binary;
 mod delivery;
+mod door;
 mod durability;
 mod endpoint;
 mod floors;

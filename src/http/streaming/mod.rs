@@ -1,24 +1,26 @@
-//! `POST /api/v1/streaming/{stream_id}`: one event, or an array of them, as the tag sends it.
+//! `POST /api/v1/streaming/{stream_id}`: one event, or an array of them, as the tag sends it; `GET`: one event
+//! in the query, answered by a pixel.
 //!
-//! Any content type that holds JSON. An event is answered for once its receipt resolves; in an array a bad
+//! Any content type that holds JSON, and forms. An event is answered for once its receipt resolves; in an array a bad
 //! event never costs its neighbours.
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::routing::{MethodRouter, post};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
 use prost::Message;
 
 use crate::enrich::Visit;
 use crate::ledger::{Outcome, Rejection};
 use crate::pipeline::{NotAppended, Receipt, Refused, event_key};
 
-use super::extract;
-use super::{Detail, Error, Shared};
+use super::{Detail, Error, Shared, body, extract};
 
+mod form;
 pub mod payload;
 
 use payload::{FieldFault, Parsed, Payloads};
@@ -26,36 +28,90 @@ use payload::{FieldFault, Parsed, Payloads};
 /// Longest stream id.
 const MAX_STREAM_ID_BYTES: usize = 128;
 
-pub(super) async fn receive(
+/// What this path answers, by method.
+pub(super) fn methods() -> MethodRouter<Arc<Shared>> {
+    post(receive)
+        .get(receive_pixel)
+        .head(|| async { ([(header::CONTENT_TYPE, "image/gif")], ()) })
+        .options(|| async { (StatusCode::NO_CONTENT, [(header::ALLOW, ALLOWED)]) })
+}
+
+const ALLOWED: &str = "GET, HEAD, OPTIONS, POST";
+
+/// A GIF of one transparent pixel (<https://www.w3.org/Graphics/GIF/spec-gif89a.txt>).
+const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+
+async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Error> {
+    // Taken apart by hand: extractors would copy all headers.
+    let (head, body) = request.into_parts();
+    let payloads = match posted(&shared, &head, body).await {
+        Ok(payloads) => payloads,
+        Err(error) => return Err(refused(&shared, error)),
+    };
+    let cookie = store(&shared, &head, payloads).await?;
+    let json = HeaderValue::from_static("application/json");
+    let response = ([(header::CONTENT_TYPE, json)], r#"{"status":"ok"}"#).into_response();
+    Ok(with_cookie(response, cookie))
+}
+
+/// `GET`: the tag's GET mode, and pixels in pages that run no scripts.
+async fn receive_pixel(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Error> {
-    // Taken apart by hand: extractors would copy all headers.
-    let (head, body) = request.into_parts();
-    let stream_id = head.uri.path().rsplit('/').next().unwrap_or_default();
-    let payloads = match admitted(&shared, stream_id, body).await {
+    let (head, _) = request.into_parts();
+    let query = head.uri.query().unwrap_or_default();
+    let payloads = checked(&shared, &head, query.len())
+        .and_then(|()| form::json(query.as_bytes()))
+        .and_then(|body| parse(body.as_bytes()));
+    let payloads = match payloads {
         Ok(payloads) => payloads,
-        Err(error) => {
-            if let Some(refusal) = error.refusal() {
-                shared.ledger.request_refused(refusal);
-            }
-            return Err(error);
-        }
+        Err(error) => return Err(refused(&shared, error)),
     };
-    let visit = extract::visit(&shared, stream_id, &head);
+    let cookie = store(&shared, &head, payloads).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "image/gif"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok(with_cookie((headers, PIXEL).into_response(), cookie))
+}
+
+/// Counts a request that was refused before its events were.
+fn refused(shared: &Shared, error: Error) -> Error {
+    if let Some(refusal) = error.refusal() {
+        shared.ledger.request_refused(refusal);
+    }
+    error
+}
+
+fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Stores all events. The cookie by which the browser is to be told again; none where it forbids that.
+async fn store(
+    shared: &Shared,
+    head: &Parts,
+    payloads: Payloads,
+) -> Result<Option<HeaderValue>, Error> {
+    let visit = extract::visit(shared, stream_id(head), head);
+    let may_remember = payloads.iter().all(|parsed| parsed.may_remember());
+    let cookie = may_remember.then(|| shared.cookie.set(&visit.user_pseudo_id, head));
+    let cookie = cookie.flatten();
     let answers = match payloads {
         Payloads::One(parsed) => {
             shared.ledger.received(1);
-            let answer = append(&shared, &visit, parsed);
+            let answer = append(shared, &visit, parsed);
             drop(visit);
             settled(answer).await.map_err(|fault| fault.of_one())?;
-            return Ok(ok());
+            return Ok(cookie);
         }
         Payloads::Many(all) => {
             shared.ledger.received(all.len() as u64);
-            let appended = all
-                .into_iter()
-                .map(|parsed| append(&shared, &visit, parsed));
+            let appended = all.into_iter().map(|parsed| append(shared, &visit, parsed));
             appended.collect::<Vec<_>>()
         }
     };
@@ -67,34 +123,47 @@ pub(super) async fn receive(
         }
     }
     if faults.is_empty() {
-        Ok(ok())
+        Ok(cookie)
     } else {
         Err(Fault::of_some(faults))
     }
 }
 
+/// The last segment of the path, be there a slash at its end or not.
+fn stream_id(head: &Parts) -> &str {
+    let path = head.uri.path();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.rsplit('/').next().unwrap_or_default()
+}
+
 /// What the body says, if the request can be taken at all.
-async fn admitted(shared: &Shared, stream_id: &str, body: Body) -> Result<Payloads, Error> {
-    let body = read(body, shared.max_body_bytes).await?;
+async fn posted(shared: &Shared, head: &Parts, body: Body) -> Result<Payloads, Error> {
+    let body = body::read(&head.headers, body, &shared.body).await?;
+    checked(shared, head, body.len())?;
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    match content_type {
+        Some(content_type) if form::is_form(content_type, &body) => {
+            parse(form::json(&body)?.as_bytes())
+        }
+        _ => parse(&body),
+    }
+}
+
+/// Whether events of this stream and size would be taken now.
+fn checked(shared: &Shared, head: &Parts, bytes: usize) -> Result<(), Error> {
+    let stream_id = stream_id(head);
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if stream_id.len() > MAX_STREAM_ID_BYTES || !stream_id.bytes().all(is_safe) {
         return Err(Error::BadRequest(
             "stream_id must be 1 to 128 letters, digits, '-', '_' or '.'".to_owned(),
         ));
     }
-    shared.intake.admit(body.len())?;
-    payload::parse(&body).map_err(|malformed| Error::Malformed(malformed.to_string()))
+    Ok(shared.intake.admit(bytes)?)
 }
 
-/// The whole body, if it is not larger than it may be.
-async fn read(body: Body, max_bytes: usize) -> Result<Bytes, Error> {
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge(format!(
-            "the body is larger than {max_bytes} bytes"
-        ))),
-        Err(_) => Err(Error::BadRequest("the body broke off".to_owned())),
-    }
+fn parse(body: &[u8]) -> Result<Payloads, Error> {
+    payload::parse(body).map_err(|malformed| Error::Malformed(malformed.to_string()))
 }
 
 /// Why one event was not stored.
@@ -184,9 +253,4 @@ thread_local! {
 
 async fn settled(answer: Result<Receipt, Fault>) -> Result<(), Fault> {
     answer?.settled().await.map_err(Fault::Refused)
-}
-
-fn ok() -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], r#"{"status":"ok"}"#).into_response()
 }

@@ -79,6 +79,26 @@ pub enum Payloads {
     Many(Vec<Result<Parsed, FieldFault>>),
 }
 
+impl Payloads {
+    /// The events that could be read.
+    pub fn iter(&self) -> impl Iterator<Item = &Parsed> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        };
+        all.iter().flatten()
+    }
+}
+
+impl Parsed {
+    /// Whether the browser may be told again: unless the visitor denied `analytics_storage`.
+    pub fn may_remember(&self) -> bool {
+        let collector = self.event.collector.as_ref();
+        let consent = collector.and_then(|collector| collector.consent.as_ref());
+        consent.and_then(|consent| consent.analytics_storage) != Some(false)
+    }
+}
+
 /// Reads the body of a request.
 ///
 /// # Errors
@@ -145,11 +165,18 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
     let mut commerce = None;
     let mut flat_params = Vec::new();
     let mut timestamps = (None, None);
+    // Where fields stand that nobody knows, and whether this is the flat form of the data tag, which has its
+    // own fields beside the parameters.
+    let mut unknown = Vec::new();
+    let (mut is_flat, mut has_params) = (false, false);
     while let Some(name) = input.json.next_key()? {
         let at = root.field(&name);
         match name.as_ref() {
             "event_name" => event.event_name = input.text(at)?,
-            "event_params" => event.event_params = params::event_params(input, &at)?,
+            "event_params" => {
+                has_params = true;
+                event.event_params = params::event_params(input, &at)?;
+            }
             "event_id" => event.event_id = event_id(input, at)?,
             "user_id" => event.user_id = input.text(at)?,
             "user_properties" => event.user_properties = params::user_properties(input, &at)?,
@@ -172,14 +199,34 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
             "batch_page_id" => event.batch_page_id = input.integer(at)?,
             "batch_ordering_id" => event.batch_ordering_id = input.integer(at)?,
             flat if FLAT_PARAMS.contains(&flat) => {
+                is_flat = true;
                 if let Some(value) = params::value(input, &at)? {
                     flat_params.push(params::param(flat, value));
                 }
             }
             other if is_of_no_use(other) => {
+                is_flat = true;
                 input.json.skip()?;
             }
-            _ => input.ignore(&at)?,
+            _ => {
+                input.json.peek()?;
+                unknown.push((input.json.position(), name));
+                input.json.skip()?;
+            }
+        }
+    }
+    if is_flat && !has_params {
+        let end = input.json.position();
+        for (position, name) in unknown {
+            input.json.rewind(position);
+            if let Some(value) = params::value(input, &root.field(&name))? {
+                flat_params.push(params::param(&name, value));
+            }
+        }
+        input.json.rewind(end);
+    } else {
+        for (_, name) in unknown {
+            input.ignored(&root.field(&name));
         }
     }
     if event

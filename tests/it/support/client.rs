@@ -11,6 +11,7 @@ pub struct Answer {
     pub status: u16,
     pub head: String,
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -49,9 +50,12 @@ pub async fn try_request(
     body: &[u8],
 ) -> std::io::Result<Answer> {
     let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
     );
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        head.push_str(&format!("Host: {address}\r\n"));
+    }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -63,12 +67,13 @@ pub async fn try_request(
     let sent = stream.write_all(&bytes).await;
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer).await;
-    let text = String::from_utf8_lossy(&answer).into_owned();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         sent?;
         read?;
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     };
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head
         .split(' ')
         .nth(1)
@@ -79,13 +84,14 @@ pub async fn try_request(
             .strip_prefix("content-length:")
             .map(|value| value.trim().parse::<usize>().expect("a length"))
     });
-    if length.is_some_and(|length| length != body.len()) {
+    if length.is_some_and(|length| method != "HEAD" && length != body.len()) {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
     Ok(Answer {
         status,
-        head: head.to_owned(),
-        body: body.to_owned(),
+        head,
+        body: String::from_utf8_lossy(&body).into_owned(),
+        bytes: body,
     })
 }
 

@@ -165,11 +165,16 @@ impl<'de> Input<'de> {
     /// Reads past a member that nobody knows.
     pub(super) fn ignore(&mut self, at: &Path<'_>) -> Result<(), Fault> {
         self.json.skip()?;
+        self.ignored(at);
+        Ok(())
+    }
+
+    /// Notes that the member at this path, which nobody knows, was read past.
+    pub(super) fn ignored(&mut self, at: &Path<'_>) {
         if self.warnings.len() < MAX_WARNINGS {
             self.warnings
                 .push(format!("unknown field {} was ignored", at.text()));
         }
-        Ok(())
     }
 
     /// Enters an object; false if there is null.

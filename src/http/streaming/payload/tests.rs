@@ -261,12 +261,12 @@ fn unknown_fields_are_listed_and_known_ones_of_no_use_are_not() {
         "event_params":[{"key":"k","value":{"int_value":1,"slot":1},"extra":2}],"__proto__":{"admin":true}"#,
     );
     let expected = [
-        "foo",
         "privacy_info.foo",
         "app_info.bar",
         "ecommerce.baz",
         "event_params[0].value.slot",
         "event_params[0].extra",
+        "foo",
         "__proto__",
     ]
     .map(|path| format!("unknown field {path} was ignored"));
@@ -729,3 +729,59 @@ proptest! {
 }
 
 const TYPICAL: &str = include_str!("../../../../tests/fixtures/typical.json");
+
+#[test]
+fn in_the_flat_form_of_the_tag_what_nobody_knows_is_a_parameter() {
+    let flat = one(
+        r#"{"page_location":"https://a.test/","event_name":"x","v":2,"item_id":"SKU1","price":19.99,
+            "quantity":3,"flag":true,"user_data":{"city":"Köln"},"none":null,"common_cookie":{"_fbp":"f"}}"#,
+    )
+    .unwrap();
+    let params: Vec<_> = flat
+        .event
+        .event_params
+        .iter()
+        .map(|param| {
+            let value = param.value.clone().unwrap();
+            let number = value
+                .int_value
+                .map(|whole| whole as f64)
+                .or(value.double_value);
+            let text = value
+                .string_value
+                .or(number.map(|number| number.to_string()));
+            (param.key.clone().unwrap(), text.unwrap())
+        })
+        .collect();
+    let expected = [
+        ("page_location", "https://a.test/"),
+        ("item_id", "SKU1"),
+        ("price", "19.99"),
+        ("quantity", "3"),
+        ("flag", "true"),
+        ("user_data", r#"{"city":"Köln"}"#),
+    ];
+    assert_eq!(
+        params,
+        expected.map(|(key, text)| (key.to_owned(), text.to_owned()))
+    );
+
+    for not_flat in [
+        r#"{"event_name":"x","foo":1}"#,
+        r#"{"event_name":"x","foo":1,"v":2,"event_params":null}"#,
+        r#"{"event_name":"x","event_params":[],"foo":1,"page_title":"t"}"#,
+    ] {
+        let event = one(not_flat).unwrap().event;
+        let keys: Vec<_> = event
+            .event_params
+            .iter()
+            .map(|param| param.key.as_deref())
+            .collect();
+        assert!(!keys.contains(&Some("foo")), "{not_flat}");
+        assert_eq!(
+            event.collector.unwrap().warnings,
+            ["unknown field foo was ignored"],
+            "{not_flat}"
+        );
+    }
+}
