@@ -19,7 +19,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
 use crate::durable::{Disk, FileSystem, RealDisk};
 use crate::enrich::Enricher;
-use crate::http::{Server, Shared};
+use crate::http::{Cookie, Server, Shared};
 use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
 
@@ -200,7 +200,7 @@ impl App {
             clock,
             trusted_hops: config.enrich.trusted_hops,
             body: config.body,
-            cookie: config.cookie,
+            cookie: Cookie::new(&config.cookie),
         });
         let address = SocketAddr::new(config.host, config.port);
         let listen = |source| StartError::Listen { address, source };

@@ -3,7 +3,7 @@
 //!
 //! It says only how the cookie is set. Which value is taken from a client is `enrich::identity`'s choice.
 
-use std::net::IpAddr;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -59,31 +59,51 @@ pub(super) fn sent(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-impl CookieConfig {
+/// The cookie as it is set, with what never changes written beforehand.
+#[derive(Debug)]
+pub struct Cookie {
+    secure: bool,
+    /// The attributes over https, and otherwise.
+    attributes: [String; 2],
+}
+
+impl Cookie {
+    /// The cookie that this configuration says.
+    pub fn new(config: &CookieConfig) -> Self {
+        let attributes = |secure: bool| {
+            let same_site = match config.same_site {
+                // Browsers drop a cookie for all sites that is not secure.
+                SameSite::None if !secure => SameSite::Lax,
+                same_site => same_site,
+            };
+            format!(
+                "; Path=/; Max-Age={}{}{}; SameSite={}",
+                config.max_age.as_secs(),
+                if config.http_only { "; HttpOnly" } else { "" },
+                if secure { "; Secure" } else { "" },
+                same_site.text()
+            )
+        };
+        Self {
+            secure: config.secure,
+            attributes: [attributes(true), attributes(false)],
+        }
+    }
+
     /// `Set-Cookie` with this value, which [`identity`](crate::enrich::identity) found safe.
     pub(super) fn set(&self, value: &str, head: &Parts) -> Option<HeaderValue> {
         let secure = self.secure && is_https(head);
-        let same_site = match self.same_site {
-            // Browsers drop a cookie for all sites that is not secure.
-            SameSite::None if !secure => SameSite::Lax,
-            same_site => same_site,
-        };
-        let mut cookie = format!("{NAME}={value}");
-        if let Some(domain) = host(head).as_deref().and_then(registrable_domain) {
-            cookie.push_str("; Domain=");
-            cookie.push_str(domain);
-        }
-        cookie.push_str("; Path=/; Max-Age=");
-        cookie.push_str(&self.max_age.as_secs().to_string());
-        if self.http_only {
-            cookie.push_str("; HttpOnly");
-        }
-        if secure {
-            cookie.push_str("; Secure");
-        }
-        cookie.push_str("; SameSite=");
-        cookie.push_str(same_site.text());
-        HeaderValue::try_from(cookie).ok()
+        let host = host(head);
+        let domain = host.as_deref().and_then(registrable_domain);
+        let parts = [
+            NAME,
+            "=",
+            value,
+            if domain.is_some() { "; Domain=" } else { "" },
+            domain.unwrap_or_default(),
+            &self.attributes[usize::from(!secure)],
+        ];
+        HeaderValue::try_from(parts.concat()).ok()
     }
 }
 
@@ -99,20 +119,30 @@ fn is_https(head: &Parts) -> bool {
     }
 }
 
-/// The host that the client asked for, without its port, in lower case.
-fn host(head: &Parts) -> Option<String> {
+/// The host that the client asked for, without its port, in lower case. `None` for an address of IPv6.
+fn host(head: &Parts) -> Option<Cow<'_, str>> {
     let authority = match head.headers.get(header::HOST) {
-        Some(host) => host.to_str().ok()?.parse().ok()?,
-        None => head.uri.authority()?.clone(),
+        Some(host) => host.to_str().ok()?,
+        None => head.uri.authority()?.as_str(),
     };
-    Some(authority.host().to_ascii_lowercase())
+    let host = authority.split(':').next().unwrap_or_default();
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if !host.bytes().all(is_host) {
+        return None;
+    }
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(host.to_ascii_lowercase().into());
+    }
+    Some(host.into())
 }
 
 /// The domain for which a browser accepts a cookie of this host: never a public suffix, nor that of a
 /// hoster under which anybody can have a name (<https://publicsuffix.org/>). `None`: the host alone.
 fn registrable_domain(host: &str) -> Option<&str> {
-    let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
-    if is_address || !host.contains('.') || host.ends_with('.') {
+    // The last label of an address is a number, that of a domain never.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_address = last.bytes().all(|byte| byte.is_ascii_digit());
+    if is_address || !host.contains('.') {
         return None;
     }
     psl::domain_str(host)
@@ -140,7 +170,8 @@ mod tests {
     }
 
     fn set(config: CookieConfig, host: &str, protocol: Option<&str>) -> String {
-        let value = config.set("u.1", &head(host, protocol)).unwrap();
+        let cookie = Cookie::new(&config);
+        let value = cookie.set("u.1", &head(host, protocol)).unwrap();
         value.to_str().unwrap().to_owned()
     }
 
@@ -189,6 +220,8 @@ mod tests {
             ("[::1]", None),
             ("example.com.", None),
             ("", None),
+            ("a;b.example.com", None),
+            ("user@example.com", None),
         ] {
             let found = set(CONFIG, host, None);
             let found = found

@@ -22,7 +22,7 @@ mod server;
 pub mod streaming;
 
 pub use body::BodyLimits;
-pub use cookie::{CookieConfig, SameSite};
+pub use cookie::{Cookie, CookieConfig, SameSite};
 pub use cors::CorsConfig;
 pub use error::{Detail, Error};
 pub use server::{Server, ServerConfig};
@@ -43,7 +43,7 @@ pub struct Shared {
     /// Limits of request bodies.
     pub body: BodyLimits,
     /// How the cookie of browsers is set.
-    pub cookie: CookieConfig,
+    pub cookie: Cookie,
 }
 
 /// All routes.
