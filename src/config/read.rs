@@ -60,11 +60,7 @@ impl Config {
                 .0,
             port,
             drain: reader.seconds("RUN__DRAIN"),
-            server: ServerConfig {
-                request_timeout: reader.seconds("HTTP__REQUEST_TIMEOUT"),
-                header_timeout: reader.seconds("HTTP__HEADER_TIMEOUT"),
-                max_connections: reader.integer("HTTP__MAX_CONNECTIONS", 1),
-            },
+            server: read_server(reader),
             body: BodyLimits {
                 wire_bytes: to_usize(reader.bytes("HTTP__MAX_BODY_BYTES")),
                 inflated_bytes: to_usize(reader.bytes("HTTP__MAX_INFLATED_BYTES")),
@@ -264,6 +260,30 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
         own_domains,
+    }
+}
+
+fn read_server(reader: &mut Reader) -> ServerConfig {
+    let is_behind_proxies =
+        reader.plain(CLOUD_RUN).is_some() || reader.integer::<usize>("ENRICH__TRUSTED_HOPS", 0) > 0;
+    let max_connections: usize = reader.integer("HTTP__MAX_CONNECTIONS", 1);
+    let is_given = |reader: &Reader, name: &str| !reader.text(name).is_empty();
+    let idle_timeout = match (is_given(reader, "HTTP__IDLE_TIMEOUT"), is_behind_proxies) {
+        (true, _) => reader.seconds("HTTP__IDLE_TIMEOUT"),
+        (false, true) => Duration::from_secs(610),
+        (false, false) => Duration::from_secs(75),
+    };
+    let max_connections_of_address = match is_given(reader, "HTTP__MAX_CONNECTIONS_PER_IP") {
+        true => reader.integer("HTTP__MAX_CONNECTIONS_PER_IP", 1),
+        false if is_behind_proxies => max_connections,
+        false => (max_connections / 4).max(1),
+    };
+    ServerConfig {
+        request_timeout: reader.seconds("HTTP__REQUEST_TIMEOUT"),
+        header_timeout: reader.seconds("HTTP__HEADER_TIMEOUT"),
+        idle_timeout,
+        max_connections,
+        max_connections_of_address,
     }
 }
 

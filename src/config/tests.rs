@@ -82,7 +82,9 @@ fn each_variable_refuses_nonsense() {
         "HTTP__BODY_TIMEOUT",
         "HTTP__REQUEST_TIMEOUT",
         "HTTP__HEADER_TIMEOUT",
+        "HTTP__IDLE_TIMEOUT",
         "HTTP__MAX_CONNECTIONS",
+        "HTTP__MAX_CONNECTIONS_PER_IP",
         "WRITERS__STRATEGY",
         "WRITERS__OPTIONAL",
         "WRITERS__MAX_LAG",
@@ -118,6 +120,25 @@ fn each_variable_refuses_nonsense() {
             "{name} takes nonsense"
         );
     }
+}
+
+#[test]
+fn connections_are_kept_longer_behind_load_balancers() {
+    let server = |pairs: &[(&str, &str)]| {
+        let server = config(pairs).unwrap().server;
+        (
+            server.idle_timeout.as_secs(),
+            server.max_connections_of_address,
+        )
+    };
+    let hops = ("APP_CONFIG__ENRICH__TRUSTED_HOPS", "1");
+    assert_eq!(server(&[]), (75, 2_500));
+    assert_eq!(server(&[hops]), (610, 10_000));
+    let own = [
+        ("APP_CONFIG__HTTP__IDLE_TIMEOUT", "5"),
+        ("APP_CONFIG__HTTP__MAX_CONNECTIONS_PER_IP", "7"),
+    ];
+    assert_eq!(server(&[hops, own[0], own[1]]), (5, 7));
 }
 
 #[test]

@@ -67,9 +67,19 @@ pub const VARIABLES: &[Variable] = &[
         "seconds until the headers of a request must have come",
     ),
     variable(
+        "HTTP__IDLE_TIMEOUT",
+        "",
+        "seconds for which a connection is kept between requests; by default 75, behind proxies and on Cloud Run 610, because load balancers keep theirs for 600",
+    ),
+    variable(
         "HTTP__MAX_CONNECTIONS",
         "10000",
-        "most connections at once; more are answered 503 and closed",
+        "most connections at once; idle ones make room for more, else those are answered 503 and closed",
+    ),
+    variable(
+        "HTTP__MAX_CONNECTIONS_PER_IP",
+        "",
+        "most connections of one address; by default a quarter of all, behind proxies and on Cloud Run all",
     ),
     variable(
         "WRITERS__STRATEGY",

@@ -350,3 +350,165 @@ async fn forms_and_unusual_content_types_are_read_for_what_they_hold() {
             .all(|event| event.stream_id.as_deref() == Some("1"))
     );
 }
+
+/// Sends bytes as they are and reads until the collector closes.
+async fn raw(collector: &Collector, parts: &[&[u8]]) -> (String, std::time::Duration) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let begun = std::time::Instant::now();
+    let mut stream = tokio::net::TcpStream::connect(collector.address)
+        .await
+        .unwrap();
+    for part in parts {
+        if stream.write_all(part).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let mut answers = Vec::new();
+    let read = stream.read_to_end(&mut answers);
+    // A reset after the answer is as good as a close.
+    drop(
+        tokio::time::timeout(std::time::Duration::from_secs(10), read)
+            .await
+            .expect("it closes"),
+    );
+    (
+        String::from_utf8_lossy(&answers).into_owned(),
+        begun.elapsed(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_state_of_a_connection_has_its_deadline() {
+    let writer = memory("a");
+    let collector = Builder::new()
+        .set("HTTP__HEADER_TIMEOUT", "0.5")
+        .set("HTTP__IDLE_TIMEOUT", "1.5")
+        .set("HTTP__BODY_TIMEOUT", "0.7")
+        .to(&writer)
+        .start()
+        .await;
+    let body = event("1");
+    let whole = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let head = b"POST /api/v1/streaming/1 HTTP/1.1\r\n".as_slice();
+    let slow_body =
+        b"POST /api/v1/streaming/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{".as_slice();
+    let trickle: Vec<&[u8]> = std::iter::once(head)
+        .chain(std::iter::repeat_n(b"x".as_slice(), 30))
+        .collect();
+    for (what, parts, answers, seconds) in [
+        ("nothing is sent", vec![], "", 0.5..1.4),
+        ("a head trickles", trickle, "", 0.5..3.4),
+        (
+            "a body does not come",
+            vec![slow_body],
+            "HTTP/1.1 408",
+            0.7..1.5,
+        ),
+        (
+            "it is idle",
+            vec![whole.as_bytes()],
+            "HTTP/1.1 200",
+            1.4..2.6,
+        ),
+        (
+            "a second head does not come",
+            vec![whole.as_bytes(), head],
+            "HTTP/1.1 200",
+            0.5..1.4,
+        ),
+    ] {
+        let (answer, took) = raw(&collector, &parts).await;
+        assert!(
+            answer.starts_with(answers) && answer.is_empty() == answers.is_empty(),
+            "{what}: {answer}"
+        );
+        assert!(seconds.contains(&took.as_secs_f64()), "{what}: {took:?}");
+    }
+    collector.stop().await;
+    assert_eq!(ids(&writer), ["1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_make_room() {
+    let writer = memory("a");
+    let collector = Builder::new()
+        .set("HTTP__MAX_CONNECTIONS", "20")
+        .set("HTTP__MAX_CONNECTIONS_PER_IP", "30")
+        .to(&writer)
+        .start()
+        .await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(
+            tokio::net::TcpStream::connect(collector.address)
+                .await
+                .unwrap(),
+        );
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    for id in ["1", "2", "3"] {
+        assert_eq!(
+            send(&collector, &[], event(id).as_bytes()).await.status,
+            200
+        );
+    }
+    collector.stop().await;
+    assert_eq!(ids(&writer), ["1", "2", "3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn framing_that_can_be_read_in_two_ways_ends_the_connection() {
+    let writer = memory("a");
+    let collector = Builder::new().to(&writer).start().await;
+    let head = "POST /api/v1/streaming/1 HTTP/1.1\r\nHost: x\r\n";
+    let smuggled = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (framing, status) in [
+        (
+            "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        ("Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "400"),
+        ("Content-Length: +2\r\n\r\n{}", "400"),
+        ("Content-Length: 18446744073709551616\r\n\r\n", "400"),
+        (
+            "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
+            "400",
+        ),
+        ("Transfer-Encoding: \u{b}chunked\r\n\r\n0\r\n\r\n", "400"),
+        ("Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "400"),
+        ("X : a\r\n\r\n", "400"),
+        ("X: \0\r\n\r\n", "400"),
+    ] {
+        let request = format!("{head}{framing}{smuggled}");
+        let (answers, _) = raw(&collector, &[request.as_bytes()]).await;
+        assert!(
+            answers.starts_with(&format!("HTTP/1.1 {status}")),
+            "{framing:?}: {answers}"
+        );
+        assert_eq!(
+            answers.matches("HTTP/1.1 ").count(),
+            1,
+            "{framing:?}: {answers}"
+        );
+    }
+    let many = format!("{head}{}\r\n", "X: a\r\n".repeat(101));
+    let long = format!("{head}Cookie: {}\r\n\r\n", "a".repeat(70_000));
+    for large in [many, long] {
+        let (answers, _) = raw(&collector, &[large.as_bytes()]).await;
+        assert!(answers.starts_with("HTTP/1.1 431"), "{answers}");
+    }
+    // A body in chunks is fine.
+    let body = event("1");
+    let chunked = format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    let (answers, _) = raw(&collector, &[chunked.as_bytes()]).await;
+    assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
+    collector.stop().await;
+    assert_eq!(ids(&writer), ["1"]);
+}

@@ -1,21 +1,20 @@
-//! The accept loop: connections, their deadlines, and a graceful end.
+//! The accept loop: connections, their limits, and a graceful end.
 //!
-//! `axum::serve` has neither a header timeout nor a connection cap, so the loop is ours. Each request has
-//! one deadline and one guard against panics here, so that whatever happens to a handler its client gets
-//! an answer in the one error shape.
+//! `axum::serve` has neither deadlines of connections nor a limit of their number, so the loop is ours.
+//!
+//! ```text
+//! connection   what one is doing, and until when it may       crowd   how many there are, who must go
+//! door         what every request passes
+//! ```
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
+mod connection;
+mod crowd;
+mod door;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
-use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
-use http::Request;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -23,12 +22,29 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tower::Service;
 
+use self::connection::{Deadlines, State, Stream};
+use self::crowd::Crowd;
+use self::door::Door;
+use super::cors::Cors;
+use super::{CorsConfig, Error};
 use crate::ledger::{Ledger, RequestRefusal};
 
-use super::cors::{Cors, Origin};
-use super::{CorsConfig, Error};
+/// Most headers of a request; more are answered 431.
+const MAX_HEADERS: usize = 100;
+
+/// Largest head of a request; a larger one is answered 431.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Most requests at once on one connection of HTTP/2.
+const MAX_STREAMS: u32 = 100;
+
+/// Most streams of HTTP/2 that may be given up at once (CVE-2023-44487).
+const RESETS: usize = 50;
+
+/// How often a silent connection of HTTP/2 is asked whether it lives, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Most connections that are being refused at once.
 const MAX_REFUSALS: usize = 256;
@@ -41,10 +57,14 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 pub struct ServerConfig {
     /// Until when a request is answered 503.
     pub request_timeout: Duration,
-    /// Until when the headers of a request must have come.
+    /// Until when the head of a request must have come: from the accept, or from its first byte.
     pub header_timeout: Duration,
-    /// Most connections at once; more are answered 503 and closed.
+    /// How long a connection is kept between requests.
+    pub idle_timeout: Duration,
+    /// Most connections at once; idle ones make room for more, else those are answered 503 and closed.
     pub max_connections: usize,
+    /// Most connections of one address.
+    pub max_connections_of_address: usize,
 }
 
 /// Serves a router on a listener.
@@ -53,15 +73,6 @@ pub struct Server {
     listener: TcpListener,
     door: Arc<Door>,
     config: ServerConfig,
-}
-
-/// What every request passes.
-#[derive(Debug)]
-struct Door {
-    router: Router,
-    ledger: Arc<Ledger>,
-    cors: Cors,
-    request_timeout: Duration,
 }
 
 impl Server {
@@ -88,16 +99,16 @@ impl Server {
 
     /// Accepts until `stop` resolves, then answers what is in flight, for as long as `grace` at the most.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.config.header_timeout);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(100);
-        let connections = Arc::new(Semaphore::new(self.config.max_connections));
+        let builder = builder();
+        let deadlines = Deadlines {
+            head: self.config.header_timeout,
+            idle: self.config.idle_timeout,
+            write: self.config.request_timeout,
+        };
+        let crowd = Crowd::new(
+            self.config.max_connections,
+            self.config.max_connections_of_address,
+        );
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
@@ -114,7 +125,9 @@ impl Server {
                     }
                 },
             };
-            let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            let state = State::new(deadlines);
+            // Addresses of IPv4 come in two forms where both are listened on.
+            let Some(place) = crowd.join(peer.ip().to_canonical(), &state) else {
                 // To refuse costs little, but not nothing: beyond a measure it waits, in the system's queue.
                 let refusal = tokio::select! {
                     () = &mut stop => break,
@@ -134,16 +147,22 @@ impl Server {
                 tracing::debug!(%error, "connection without nodelay");
             }
             let door = Arc::clone(&self.door);
-            let service = service_fn(move |request| Arc::clone(&door).answer(request, peer));
-            let connection = builder
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                .into_owned();
+            let of_request = Arc::clone(&state);
+            let service = service_fn(move |request| {
+                Arc::clone(&door).answer(request, peer, Arc::clone(&of_request))
+            });
+            let stream = TokioIo::new(Stream::new(stream, Arc::clone(&state)));
+            let connection = builder.serve_connection(stream, service).into_owned();
             let watched = graceful.watch(connection);
             tokio::spawn(async move {
-                if let Err(error) = watched.await {
+                let ended = tokio::select! {
+                    ended = watched => ended,
+                    () = state.evicted() => Ok(()),
+                };
+                if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended");
                 }
-                drop(permit);
+                drop(place);
             });
         }
         drop(self.listener);
@@ -156,54 +175,25 @@ impl Server {
     }
 }
 
-impl Door {
-    /// Answers a request, whatever happens on the way, and says who may read the answer.
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> Result<Response, Infallible> {
-        let origin = self.cors.origin(request.headers());
-        let mut response = if Cors::is_preflight(&request) {
-            self.cors.preflight(&origin)
-        } else {
-            match self.guarded(request, peer, &origin).await {
-                Ok(response) => response,
-                Err(error) => {
-                    if let Some(refusal) = error.refusal() {
-                        self.ledger.request_refused(refusal);
-                    }
-                    error.into_response()
-                }
-            }
-        };
-        self.cors.mark(origin, &mut response);
-        Ok(response)
-    }
-
-    /// One deadline, and one guard against panics.
-    async fn guarded(
-        &self,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
-        origin: &Origin,
-    ) -> Result<Response, Error> {
-        if *origin == Origin::Unlisted {
-            self.ledger.unlisted_origin();
-            if self.cors.refuse_unlisted {
-                return Err(Error::OriginNotAllowed);
-            }
-        }
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let answer = self.router.clone().call(request);
-        let guarded = AssertUnwindSafe(answer).catch_unwind();
-        match tokio::time::timeout(self.request_timeout, guarded).await {
-            Ok(Ok(Ok(response))) => Ok(response),
-            Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_panic)) => Err(Error::Internal),
-            Err(_elapsed) => Err(Error::Timeout),
-        }
-    }
+/// HTTP/1.1, and HTTP/2 for those who begin with it. Deadlines are those of [`connection`].
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(RESETS)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
 }
 
 /// Answers 503 to whatever the client sends and closes. Reads on until the client has closed too: closed
