@@ -200,11 +200,17 @@ impl AsyncRead for Stream {
         let Some(deadline) = this.state.deadline() else {
             return Poll::Pending;
         };
-        if this.reading.deadline() != deadline {
+        loop {
+            // A timer that is too early costs less than setting it anew for each request.
+            if this.reading.deadline() > deadline {
+                this.reading.as_mut().reset(deadline);
+            }
+            ready!(this.reading.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
             this.reading.as_mut().reset(deadline);
         }
-        ready!(this.reading.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
