@@ -53,6 +53,11 @@ impl Metrics {
         self.sum("events_outcome_total", "outcome=\"appended\"")
     }
 
+    /// Bytes that the log holds; `None` if there is no such count.
+    pub fn log_bytes(&self) -> Option<f64> {
+        self.sum("log_size_bytes", "")
+    }
+
     /// Sum of a family's samples whose labels hold `label`.
     fn sum(&self, family: &str, label: &str) -> Option<f64> {
         let samples = self.text.lines().filter_map(|line| {

@@ -6,6 +6,8 @@
 //! [`Writer::position`]: that makes the destination exactly-once.
 
 #[cfg(feature = "delta")]
+mod background;
+#[cfg(feature = "delta")]
 pub mod delta;
 
 use std::fmt;

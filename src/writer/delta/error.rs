@@ -66,6 +66,9 @@ pub enum Error {
     /// The writer was not opened, or was closed.
     #[error("the table is not open")]
     NotOpen,
+    /// Work in the background did not end.
+    #[error(transparent)]
+    Background(#[from] crate::writer::background::Ended),
     /// A task of ours ended early.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),

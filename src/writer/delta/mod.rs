@@ -45,7 +45,7 @@ use self::parts::{DATE, Part, Parts};
 use self::store::{Disk, Location, RealDisk};
 use self::tail::{Commit, Tail};
 use self::upkeep::Upkeep;
-use super::{Batch, Limits, RowFault, WriteError, Writer};
+use super::{Batch, Limits, RowFault, WriteError, Writer, background};
 use crate::clock::Clock;
 use crate::schema::{Kind, LogId, Record, SequenceNumber, arrow};
 
@@ -93,8 +93,8 @@ impl Default for Config {
             uri: "./data/events".to_owned(),
             commit_interval: Duration::from_secs(2),
             commit_interval_max: Duration::from_secs(30),
-            max_batch_rows: 200_000,
-            max_batch_bytes: 64 << 20,
+            max_batch_rows: 100_000,
+            max_batch_bytes: 32 << 20,
             target_file_bytes: 128 << 20,
             small_file_bytes: 32 << 20,
             compact_after: 8,
@@ -330,7 +330,6 @@ impl Writer for DeltaWriter {
     }
 
     async fn write(&self, batch: &Batch) -> Result<(), WriteError> {
-        let started = Instant::now();
         let known = self.position_of(batch.log_id).await?;
         let stored = known.and_then(|last| u64::try_from(last).ok()).unwrap_or(0);
         if batch.last.0 <= stored {
@@ -344,7 +343,7 @@ impl Writer for DeltaWriter {
             .filter(|record| record.sequence.0 > stored);
         let records: Vec<Record> = new.cloned().collect();
         let now = self.clock.now().0 / 1_000;
-        let encoded = tokio::task::spawn_blocking(move || encode(&records, now))
+        let (encoded, took) = background::run("delta-encode", move || encode(&records, now))
             .await
             .map_err(Error::from)?;
         let parts = match encoded {
@@ -354,7 +353,7 @@ impl Writer for DeltaWriter {
         };
         let last = i64::try_from(batch.last.0).map_err(WriteError::fatal)?;
         self.land(parts, &app_id(batch.log_id), known, last).await?;
-        self.pace.spent(started.elapsed());
+        self.pace.spent(took);
         Ok(())
     }
 

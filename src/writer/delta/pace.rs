@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 /// The load is judged over so long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Above this share of one core's time, batches wait longer.
-const BUSY: f64 = 0.25;
+const BUSY: f64 = 0.5;
 /// Below this share they wait shorter.
-const IDLE: f64 = 0.1;
+const IDLE: f64 = 0.2;
 
 /// See the module.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Pace {
         }
     }
 
-    /// Notes time spent on writing or compacting.
+    /// Notes processor time spent on writing or compacting.
     pub(super) fn spent(&self, time: Duration) {
         self.state
             .lock()
@@ -78,12 +78,12 @@ mod tests {
         let pace = Pace::new(seconds(2), seconds(30), now);
         assert_eq!(pace.age(now), seconds(2));
         for expected in [4, 8, 16, 30, 30] {
-            pace.spent(seconds(4));
+            pace.spent(seconds(6));
             assert_eq!(pace.age(now + seconds(9)).max(seconds(2)), pace.age(now));
             now += seconds(10);
             assert_eq!(pace.age(now), seconds(expected));
         }
-        pace.spent(seconds(2));
+        pace.spent(seconds(3));
         now += seconds(10);
         assert_eq!(
             pace.age(now),

@@ -25,6 +25,7 @@ use super::parts::DATE;
 use super::tail::{Commit, SmallFile};
 use super::{Config, Table};
 use crate::clock::Clock;
+use crate::writer::background;
 
 /// A day to which nothing was added for so long is merged whole.
 const QUIET: Duration = Duration::from_secs(3_600);
@@ -126,21 +127,21 @@ impl Upkeep {
             if self.stopping() {
                 return Ok(());
             }
-            let started = Instant::now();
             let objects = self.table.store.object_store(None);
             let stop = self.stop.clone();
             let inputs = files.clone();
             let now = self.now_millis();
             let runtime = Handle::current();
-            let merged = tokio::task::spawn_blocking(move || {
+            let merged = background::run("delta-merge", move || {
                 merge_blocking(&runtime, &objects, &schema, &inputs, now, &stop)
             });
-            let Some(add) = merged.await?? else {
+            let (merged, took) = merged.await?;
+            let Some(add) = merged? else {
                 return Ok(());
             };
             let path = add.path.clone();
             self.replace(&files, Action::Add(add), &path).await?;
-            self.pace.spent(started.elapsed());
+            self.pace.spent(took);
         }
     }
 

@@ -39,7 +39,8 @@ struct Arguments {
     /// Short rounds, for a look.
     #[arg(long)]
     quick: bool,
-    /// Only these parts: disk, start, saturation, light, drained, sustained, slow-disk, overload, full-log.
+    /// Only these parts: disk, start, saturation, light, drained, sustained, slow-disk, overload, full-log, and
+    /// backlog, which is not among the default ones.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Measure the floor alone (saturation and light).
@@ -91,7 +92,7 @@ fn main() -> Result<(), Failure> {
         available_parallelism()?,
         Mix::mean_body_bytes()
     );
-    let parts: [(&str, Part); 9] = [
+    let parts: [(&str, Part); 10] = [
         ("disk", Bench::disk),
         ("start", Bench::start),
         ("saturation", Bench::saturation),
@@ -100,13 +101,24 @@ fn main() -> Result<(), Failure> {
         ("sustained", Bench::sustained),
         ("slow-disk", Bench::slow_disk),
         ("full-log", Bench::full_log),
+        ("backlog", Bench::backlog),
         // Last: it pins this process to one core.
         ("overload", Bench::overload),
     ];
     let default: &[&str] = match (bench.floor_only, bench.is_quick) {
         (true, _) => &["disk", "saturation", "light"],
         (false, true) => &["disk", "start", "saturation", "light", "drained"],
-        (false, false) => &parts.map(|(name, _)| name),
+        (false, false) => &[
+            "disk",
+            "start",
+            "saturation",
+            "light",
+            "drained",
+            "sustained",
+            "slow-disk",
+            "full-log",
+            "overload",
+        ],
     };
     for (name, part) in parts {
         let is_asked = if arguments.only.is_empty() {
@@ -178,6 +190,10 @@ impl Bench {
 
     fn full_log(&mut self) -> Result<(), Failure> {
         overload::full_log(&self.paths, self.seconds(5, 3), &mut self.report)
+    }
+
+    fn backlog(&mut self) -> Result<(), Failure> {
+        overload::backlog(&self.paths, &mut self.report)
     }
 
     fn overload(&mut self) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 //! destination is broken.
 
 use std::fs;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use real_streaming_bench::Failure;
 use real_streaming_bench::collector::{Collector, Settings, table};
 use real_streaming_bench::load::{Pace, Plan, Stop};
 use real_streaming_bench::machine::pin;
+use real_streaming_bench::scrape::Metrics;
 
 use crate::report::Report;
 use crate::subject::{Paths, Subject, client};
@@ -25,8 +27,8 @@ pub(crate) fn beyond_saturation(
     let subject = Subject::collector(paths, &settings)?;
     let closed = Plan::new(Pace::Closed, Stop::After(window));
     // First until tables are written and merged as they are later.
-    client(1024)?.run(subject.address, &closed)?;
-    let peak = client(1024)?.run(subject.address, &closed)?.per_second();
+    client(2048)?.run(subject.address, &closed)?;
+    let peak = client(2048)?.run(subject.address, &closed)?.per_second();
     report.figure(
         "pinned to one core: peak, events/s",
         format!("{peak:.0}"),
@@ -72,10 +74,7 @@ pub(crate) fn full_log(
     let mut client = client(64)?;
     client.run(subject.address, &Plan::new(Pace::Closed, Stop::Count(5000)))?;
     collector.drained(Duration::from_secs(60))?;
-    let table = table(subject.folder());
-    let away = table.with_extension("away");
-    fs::rename(&table, &away)?;
-    fs::write(&table, "not a folder")?;
+    let broken = Broken::table(&subject)?;
 
     let start = Instant::now();
     loop {
@@ -103,8 +102,7 @@ pub(crate) fn full_log(
     );
     report.figure("full log, 3,000/s offered", value, "all, at once");
 
-    fs::remove_file(&table)?;
-    fs::rename(&away, &table)?;
+    broken.mend()?;
     let recovered = first_accepted(collector, &mut client)?;
     report.figure(
         "destination repaired: first 200 after, s",
@@ -119,6 +117,81 @@ pub(crate) fn full_log(
         "",
     );
     Ok(())
+}
+
+/// The destination is broken until 10 GiB wait in the log; then it is mended, and all of it is delivered
+/// while events go on coming.
+pub(crate) fn backlog(paths: &Paths, report: &mut Report) -> Result<(), Failure> {
+    const BACKLOG: f64 = 10.0 * 1024.0 * 1024.0 * 1024.0;
+    let settings = Settings::default()
+        .with("LOG__MAX_BYTES", "64GiB")
+        .with("DELIVERY__BACKOFF_MAX", 2);
+    let subject = Subject::collector(paths, &settings)?;
+    let collector = subject.as_collector()?;
+    let mut client = client(256)?;
+    client.run(subject.address, &Plan::new(Pace::Closed, Stop::Count(5000)))?;
+    collector.drained(Duration::from_secs(60))?;
+    let broken = Broken::table(&subject)?;
+    let second = Plan::new(Pace::Closed, Stop::After(Duration::from_secs(1)));
+    while Metrics::read(subject.address)?.log_bytes().unwrap_or(0.0) < BACKLOG {
+        if client.run(subject.address, &second)?.accepted == 0 {
+            return Err("events are refused before 10 GiB wait".into());
+        }
+    }
+    let waiting = Metrics::read(subject.address)?.pending().unwrap_or(0.0);
+    let memory = subject.child().memory()?;
+    report.figure(
+        "10 GiB waiting: events; memory now and at most, MiB",
+        format!(
+            "{waiting:.0}; {}, {}",
+            memory.resident / 1024,
+            memory.peak / 1024
+        ),
+        "",
+    );
+    broken.mend()?;
+    let start = Instant::now();
+    let live = Plan::new(Pace::Open(1000.0), Stop::After(Duration::from_secs(5)));
+    let mut latency = 0;
+    while Metrics::read(subject.address)?.pending().unwrap_or(0.0) > 20_000.0 {
+        let summary = client.run(subject.address, &live)?;
+        latency = latency.max(summary.latency.value_at_quantile(0.99));
+        if start.elapsed() > Duration::from_secs(1800) {
+            return Err("the backlog was not delivered within 30 minutes".into());
+        }
+    }
+    report.figure(
+        "… delivered after, s; worst p99 of 1,000/s meanwhile, ms; memory at most, MiB",
+        format!(
+            "{:.0}; {:.1}; {}",
+            start.elapsed().as_secs_f64(),
+            latency as f64 / 1000.0,
+            subject.child().memory()?.peak / 1024
+        ),
+        "",
+    );
+    Ok(())
+}
+
+/// A destination that cannot be written.
+struct Broken {
+    table: PathBuf,
+    away: PathBuf,
+}
+
+impl Broken {
+    fn table(subject: &Subject) -> Result<Self, Failure> {
+        let table = table(subject.folder());
+        let away = table.with_extension("away");
+        fs::rename(&table, &away)?;
+        fs::write(&table, "not a folder")?;
+        Ok(Self { table, away })
+    }
+
+    fn mend(self) -> Result<(), Failure> {
+        fs::remove_file(&self.table)?;
+        Ok(fs::rename(&self.away, &self.table)?)
+    }
 }
 
 fn first_accepted(

@@ -1,5 +1,6 @@
 //! Failing disks: who is told what, and how the log comes back.
 
+use super::recovery::SPARE;
 use super::*;
 use crate::log::CommitError;
 
@@ -164,6 +165,66 @@ fn every_act_of_opening_may_be_the_last() {
             assert!(!idle.report.damaged);
         }
     }
+}
+
+#[test]
+fn every_act_of_using_a_segment_again_may_be_the_last() {
+    let mut used_again = 0;
+    for nth in 1..12 {
+        for seed in 0..20 {
+            let (disk, clock, mut idle) = new();
+            let mut last = 0;
+            while segments(&disk, Path::new(DIR)).len() < 3 {
+                // Only a file of full length is used again.
+                idle.upkeep.prepare_spare();
+                last = idle.commit(&[7; 900]);
+            }
+            idle.log.release(SequenceNumber(last - 1));
+            clock.advance(Duration::from_secs(61));
+            let fault = Fault {
+                nth,
+                always: true,
+                ..ONCE
+            };
+            disk.set_sync_fault(Some(fault), true);
+            // The oldest becomes the spare, and that the next segment.
+            idle.upkeep.trim();
+            used_again += usize::from(
+                disk.list(Path::new(DIR))
+                    .unwrap()
+                    .iter()
+                    .any(|e| e.name == SPARE),
+            );
+            let mut kept = vec![last];
+            for _ in 0..8 {
+                let Ok(ticket) = idle.append(&[8; 900]) else {
+                    break;
+                };
+                idle.committer.step();
+                if ticket.commit.result() == Some(Ok(())) {
+                    kept.push(ticket.sequence.0);
+                }
+            }
+            drop(idle);
+            let idle = open(&disk.crash(seed), &clock).unwrap();
+            let read = idle.read(last - 1);
+            let found: Vec<u64> = read
+                .records
+                .iter()
+                .map(|record| record.sequence.0)
+                .collect();
+            assert!(
+                found.starts_with(&kept),
+                "{nth} {seed}: {kept:?} is not in {found:?}"
+            );
+            assert_eq!(
+                (read.damaged, idle.report.damaged),
+                (0, false),
+                "{nth} {seed}"
+            );
+        }
+    }
+    assert!(used_again > 0, "no segment became the spare");
 }
 
 #[test]
