@@ -92,9 +92,11 @@ impl DiskReader {
                 })
             }
         };
+        // In this order: what is committed in between is not missed, but found next time.
+        let last = segment.last();
         position.scanner.extend(segment.durable_bytes());
         let batch = position
-            .next_batch(self.next)?
+            .next_batch(self.next, last)?
             .filter(|batch| batch.first() <= limit);
         match batch {
             Some(batch) if batch.first() <= self.next => Ok(Found::Batch(batch, follower)),
@@ -102,7 +104,7 @@ impl DiskReader {
                 self.lose(chunk, &segment, batch.first());
                 Ok(Found::Moved)
             }
-            None => self.end_of(chunk, &segment, follower),
+            None => self.end_of(chunk, &segment, last, follower),
         }
     }
 
@@ -111,6 +113,7 @@ impl DiskReader {
         &mut self,
         chunk: &mut Chunk,
         segment: &Segment,
+        last: u64,
         follower: Option<Follower>,
     ) -> io::Result<Found> {
         let recycled = match &self.position {
@@ -127,8 +130,8 @@ impl DiskReader {
             self.next = follower.first;
             return Ok(Found::Moved);
         }
-        if segment.last() >= self.next {
-            self.lose(chunk, segment, segment.last() + 1);
+        if last >= self.next {
+            self.lose(chunk, segment, last + 1);
         }
         Ok(Found::End)
     }
@@ -256,12 +259,13 @@ impl Reader for DiskReader {
 }
 
 impl Position {
-    /// The first sound batch, from here on, that ends after the number before `next`. Stays before it.
-    fn next_batch(&mut self, next: u64) -> io::Result<Option<Batch>> {
+    /// The first sound batch, from here on, that ends after the number before `next`. Stays before it. `last` is
+    /// the last number that must be there.
+    fn next_batch(&mut self, next: u64, last: u64) -> io::Result<Option<Batch>> {
         while self.at < self.scanner.end() {
             let Some(batch) = self.scanner.batch_at(self.at)? else {
                 // Nobody knows how far the file of another process is durable.
-                if self.segment.last() < next {
+                if last < next {
                     self.scanner.forget();
                     return Ok(None);
                 }

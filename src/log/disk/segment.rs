@@ -40,11 +40,12 @@ impl Segment {
         }
     }
 
-    /// Says that it is durable up to here. The length comes last: whoever sees it may read so far.
+    /// Says that it is durable up to here. The number comes last: whoever has seen it, and asks for the length
+    /// then, finds the record within it.
     pub(super) fn publish(&self, durable_bytes: u64, last: u64, committed: Micros) {
-        self.last.store(last, Ordering::Release);
         self.committed.store(committed.0, Ordering::Release);
         self.durable_bytes.store(durable_bytes, Ordering::Release);
+        self.last.store(last, Ordering::Release);
     }
 
     /// Bytes of its file that may be read.
@@ -52,7 +53,8 @@ impl Segment {
         self.durable_bytes.load(Ordering::Acquire)
     }
 
-    /// The number of its last durable record; the one before `first` if there is none.
+    /// The number of its last durable record; the one before `first` if there is none. To be asked before
+    /// [`durable_bytes`](Self::durable_bytes) by those who miss a record that is not within them.
     pub(super) fn last(&self) -> u64 {
         self.last.load(Ordering::Acquire)
     }

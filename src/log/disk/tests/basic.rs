@@ -410,3 +410,40 @@ fn a_commit_that_fails_is_told_to_all_who_wait() {
     log.close();
     assert_eq!((log.appended(), log.failed()), (0, 9));
 }
+
+#[test]
+fn a_reader_at_the_heels_of_the_writer_takes_nothing_for_lost() {
+    let disk = Arc::new(SimulatedDisk::new());
+    let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
+    let config = Config {
+        max_bytes: 64 << 20,
+        ..small(Path::new(DIR))
+    };
+    let (log, _) = DiskLog::open(config, disk, clock).unwrap();
+    let log = Arc::new(log);
+    let appended = Arc::clone(&log);
+    let writer = std::thread::spawn(move || {
+        for number in 0..20_000_u32 {
+            let record = NewRecord {
+                kind: Kind::Event,
+                key: None,
+                payload: &number.to_le_bytes(),
+            };
+            while appended.append(&record).is_err() {
+                std::thread::yield_now();
+            }
+            // Now and then the log is idle, as it is where events are rare.
+            if number % 7 == 0 {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let mut reader = log.reader(SequenceNumber::ZERO);
+    let mut read = 0;
+    while read < 20_000 {
+        let chunk = reader.read(usize::MAX, usize::MAX).unwrap();
+        assert_eq!(chunk.damaged, 0, "after {read}");
+        read += chunk.records.len();
+    }
+    writer.join().unwrap();
+}
