@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::child::{Child, free_address};
-use crate::scrape::Metrics;
+use crate::scrape::{self, Metrics};
 use crate::{Failure, machine};
 
 /// Longest time from exec until `/health` answers.
@@ -89,6 +89,7 @@ impl Collector {
         let mut set = |name: &str, value: &str| {
             command.env(format!("APP_CONFIG__{name}"), value);
         };
+        set("ADMIN__TOKEN", scrape::TOKEN);
         set("RUN__HOST", "127.0.0.1");
         set("RUN__PORT", &address.port().to_string());
         set("LOG__DIR", &folder.join("log").to_string_lossy());

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::Failure;
 
+/// The admin token of the collectors that are started here.
+pub const TOKEN: &str = "token-of-collectors-in-benches";
+
 /// Answer of one GET: status and body.
 ///
 /// # Errors
@@ -14,7 +17,9 @@ use crate::Failure;
 pub fn get(address: SocketAddr, path: &str) -> Result<(u16, String), Failure> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

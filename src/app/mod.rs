@@ -19,12 +19,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
 use crate::durable::{Disk, FileSystem, RealDisk};
 use crate::enrich::Enricher;
-use crate::http::{Cookie, Server, Shared};
+use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
 use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
 
 use crate::pipeline::{
-    Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Intake, Stop, release_settled,
+    Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Stop, release_settled,
 };
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
@@ -92,6 +92,8 @@ pub struct Target {
 pub struct App {
     address: SocketAddr,
     server: Server,
+    /// The listener of the admin routes, if they have one of their own.
+    admin: Option<(SocketAddr, Server)>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
     deliveries: Vec<Delivery>,
@@ -201,21 +203,28 @@ impl App {
             trusted_hops: config.enrich.trusted_hops,
             body: config.body,
             cookie: Cookie::new(&config.cookie),
+            senders: Senders::new(&config.senders),
+            admin: Admin::new(&config.admin),
+            fates: Fates::new(
+                Arc::clone(&log),
+                Arc::clone(&ledger),
+                Arc::clone(&disk),
+                config.dead_letter.clone(),
+            ),
         });
         let address = SocketAddr::new(config.host, config.port);
-        let listen = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        let server = Server::new(
-            listener,
-            crate::http::router(shared),
-            Arc::clone(&ledger),
-            &config.cors,
-            config.server,
-        );
+        let (routes, admin) = match config.admin.listen {
+            None => (Routes::All, None),
+            Some(address) => {
+                let admin = listen(config, address, &shared, Routes::Admin).await?;
+                (Routes::Public, Some(admin))
+            }
+        };
+        let (address, server) = listen(config, address, &shared, routes).await?;
         Ok(Self {
             address,
             server,
+            admin,
             log,
             ledger,
             deliveries,
@@ -230,6 +239,13 @@ impl App {
         self.address
     }
 
+    /// The address of the admin routes.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+            .as_ref()
+            .map_or(self.address, |(address, _)| *address)
+    }
+
     /// The counts.
     pub fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.ledger)
@@ -237,6 +253,7 @@ impl App {
 
     /// Runs until `shutdown` resolves, then comes to an end within the time to drain.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
+        let admin_address = self.admin_address();
         let settled = self
             .deliveries
             .iter()
@@ -252,7 +269,12 @@ impl App {
             .clone()
             .map(|totals| tokio::spawn(totals.keep(Arc::clone(&self.ledger), TOTALS_INTERVAL)));
 
-        tracing::info!(address = %self.address, log_id = %self.log.id(), "collector started");
+        // Until the very end, so that the end can be watched.
+        let admin = self
+            .admin
+            .map(|(_, server)| tokio::spawn(server.run(std::future::pending(), Duration::ZERO)));
+
+        tracing::info!(address = %self.address, admin_address = %admin_address, log_id = %self.log.id(), "collector started");
         let stop = self.stop;
         let deadline = std::sync::OnceLock::new();
         let shutdown = async {
@@ -283,6 +305,9 @@ impl App {
         let reached_end = async { while deliveries.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout_at(deadline, reached_end).await.is_ok();
         release.abort();
+        if let Some(admin) = admin {
+            admin.abort();
+        }
         if let Some(keeper) = keeper {
             keeper.abort();
         }
@@ -309,6 +334,26 @@ impl App {
         );
         Ended { is_drained }
     }
+}
+
+/// Listens on an address; the one that it came to, and the server.
+async fn listen(
+    config: &Config,
+    address: SocketAddr,
+    shared: &Arc<Shared>,
+    routes: Routes,
+) -> Result<(SocketAddr, Server), StartError> {
+    let fault = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    let server = Server::new(
+        listener,
+        crate::http::router(Arc::clone(shared), routes),
+        Arc::clone(&shared.ledger),
+        &config.cors,
+        config.server,
+    );
+    Ok((address, server))
 }
 
 /// A sync proves something only where it reaches a disk.

@@ -10,6 +10,7 @@ use crate::config::{self, Config};
 
 mod check;
 mod log;
+mod logs;
 mod schema;
 mod serve;
 mod show;

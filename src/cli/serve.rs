@@ -1,17 +1,17 @@
 //! `real-streaming serve`: collects events until it is told to stop.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, StartError};
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
+
+use super::logs;
 
 pub(super) fn run(config: &Config) -> ExitCode {
-    start_logging(config.log_format);
+    logs::start(&config.log_format);
     raise_descriptor_limit(config.server.max_connections);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -68,20 +68,5 @@ fn raise_descriptor_limit(connections: usize) {
             connections,
             "fewer descriptors are allowed than connections: raise the limit (ulimit -n, LimitNOFILE) or lower HTTP__MAX_CONNECTIONS"
         );
-    }
-}
-
-fn start_logging(format: LogFormat) {
-    let default = match format {
-        LogFormat::Text => "real_streaming=debug,warn",
-        LogFormat::Json => "real_streaming=info,warn",
-    };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stdout().is_terminal());
-    match format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
     }
 }

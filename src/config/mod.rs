@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::http::{BodyLimits, CookieConfig, CorsConfig, ServerConfig};
+use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConfig, ServerConfig};
 use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
@@ -34,12 +34,15 @@ fn list(faults: &[Fault]) -> String {
 }
 
 /// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
-    Json,
+    Json {
+        /// The project on Google Cloud to which traces belong.
+        project: Option<String>,
+    },
 }
 
 /// Which log.
@@ -100,6 +103,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// Limits of request bodies.
     pub body: BodyLimits,
+    /// Who may send.
+    pub senders: SendersConfig,
+    /// Who may see what the collector knows.
+    pub admin: AdminConfig,
     /// Which sites' scripts may read answers.
     pub cors: CorsConfig,
     /// How the cookie of browsers is set.
@@ -167,15 +174,18 @@ pub fn environment(folder: &Path) -> Result<BTreeMap<String, String>, Invalid> {
     Ok(values)
 }
 
-/// The variables as they are in force, one `NAME=value` a line. None of them is a secret.
+/// The variables as they are in force, one `NAME=value` a line. Secrets that are set are shown as `***`.
 pub fn effective(values: &BTreeMap<String, String>) -> String {
     let mut text = String::new();
     for variable in VARIABLES {
         let name = format!("{PREFIX}{}", variable.name);
-        let value = values
-            .get(&name)
-            .filter(|value| !value.is_empty())
-            .map_or(variable.default, String::as_str);
+        let value =
+            values
+                .get(&name)
+                .filter(|value| !value.is_empty())
+                .map_or(variable.default, |value| {
+                    if variable.is_secret { "***" } else { value }
+                });
         text.push_str(&format!("{name}={value}\n"));
     }
     text

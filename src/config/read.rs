@@ -1,12 +1,15 @@
 //! From variables to the configuration: each group of variables is read by a function of its own.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::http::{BodyLimits, CookieConfig, CorsConfig, SameSite, ServerConfig};
+use crate::http::{
+    AdminConfig, BodyLimits, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig,
+    ServerConfig,
+};
 use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
@@ -51,7 +54,9 @@ impl Config {
             log_format: if is_qa {
                 LogFormat::Text
             } else {
-                LogFormat::Json
+                LogFormat::Json {
+                    project: read_project(reader),
+                }
             },
             host: reader
                 .parse("RUN__HOST", "an IP address such as 127.0.0.1", |text| {
@@ -66,6 +71,13 @@ impl Config {
                 inflated_bytes: to_usize(reader.bytes("HTTP__MAX_INFLATED_BYTES")),
                 time: reader.seconds("HTTP__BODY_TIMEOUT"),
             },
+            senders: SendersConfig {
+                streams: reader.list("INTAKE__STREAMS"),
+                write_keys: read_write_keys(reader),
+                of_address: read_rate(reader, "INTAKE__IP_RATE", "INTAKE__IP_BURST"),
+                of_stream: read_rate(reader, "INTAKE__STREAM_RATE", "INTAKE__STREAM_BURST"),
+            },
+            admin: read_admin(reader),
             cors: read_cors(reader),
             cookie: read_cookie(reader),
             log,
@@ -87,6 +99,18 @@ impl Config {
             enrich: read_enrich(reader),
         }
     }
+}
+
+/// The project on Google Cloud, if any.
+fn read_project(reader: &Reader) -> Option<String> {
+    let names = [
+        &format!("{PREFIX}WRITERS__PROJECT_ID"),
+        "GOOGLE_CLOUD_PROJECT",
+    ];
+    names
+        .iter()
+        .find_map(|name| reader.plain(name))
+        .map(str::to_owned)
 }
 
 /// A host with a default, for the reader.
@@ -284,6 +308,74 @@ fn read_server(reader: &mut Reader) -> ServerConfig {
         idle_timeout,
         max_connections,
         max_connections_of_address,
+    }
+}
+
+/// By default a burst is what comes in so many seconds.
+const BURST_SECONDS: f64 = 10.0;
+
+/// Shorter secrets can be guessed.
+const MIN_TOKEN_CHARACTERS: usize = 16;
+
+fn read_rate(reader: &mut Reader, rate: &str, burst: &str) -> Option<Rate> {
+    let number = |least: f64| {
+        move |text: &str| {
+            let number = text.parse::<f64>().ok();
+            number.filter(|number| number.is_finite() && *number >= least)
+        }
+    };
+    let events_per_second =
+        reader.parse(rate, "a number of events a second, 0 or more", number(0.0));
+    let given = reader.parse(burst, "a number of events, 1 or more", |text| {
+        if text.is_empty() {
+            return Some(Choice(None));
+        }
+        number(1.0)(text).map(|burst| Choice(Some(burst)))
+    });
+    (events_per_second > 0.0).then(|| Rate {
+        events_per_second,
+        burst: given
+            .0
+            .unwrap_or((events_per_second * BURST_SECONDS).max(1.0)),
+    })
+}
+
+fn read_write_keys(reader: &mut Reader) -> Vec<Secret> {
+    let keys = reader.list("INTAKE__WRITE_KEYS");
+    if keys.iter().any(String::is_empty) {
+        reader.fault(
+            &format!("{PREFIX}INTAKE__WRITE_KEYS"),
+            "must not hold an empty key",
+        );
+    }
+    keys.into_iter().map(Secret::new).collect()
+}
+
+fn read_admin(reader: &mut Reader) -> AdminConfig {
+    let token = reader.text("ADMIN__TOKEN");
+    if !token.is_empty() && token.chars().count() < MIN_TOKEN_CHARACTERS {
+        reader.fault(
+            &format!("{PREFIX}ADMIN__TOKEN"),
+            format!("must have {MIN_TOKEN_CHARACTERS} characters or more"),
+        );
+    }
+    let listen = reader.parse(
+        "ADMIN__LISTEN",
+        "an address with a port, such as 127.0.0.1:9090",
+        |text| {
+            if text.is_empty() {
+                return Some(Choice(None));
+            }
+            text.parse::<SocketAddr>()
+                .ok()
+                .map(|address| Choice(Some(address)))
+        },
+    );
+    AdminConfig {
+        token: (!token.is_empty()).then(|| Secret::new(token)),
+        is_made_up: reader.plain(CLOUD_RUN).is_none(),
+        hosts: reader.list("ADMIN__HOSTS"),
+        listen: listen.0,
     }
 }
 

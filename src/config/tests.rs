@@ -85,6 +85,15 @@ fn each_variable_refuses_nonsense() {
         "HTTP__IDLE_TIMEOUT",
         "HTTP__MAX_CONNECTIONS",
         "HTTP__MAX_CONNECTIONS_PER_IP",
+        "INTAKE__STREAMS",
+        "INTAKE__WRITE_KEYS",
+        "INTAKE__IP_RATE",
+        "INTAKE__IP_BURST",
+        "INTAKE__STREAM_RATE",
+        "INTAKE__STREAM_BURST",
+        "ADMIN__TOKEN",
+        "ADMIN__HOSTS",
+        "ADMIN__LISTEN",
         "WRITERS__STRATEGY",
         "WRITERS__OPTIONAL",
         "WRITERS__MAX_LAG",
@@ -161,6 +170,54 @@ fn origins_are_written_as_browsers_send_them() {
     ] {
         assert_eq!(faults(&[(&name, bad)]), [name.as_str()], "{bad}");
     }
+}
+
+#[test]
+fn senders_are_limited_where_a_rate_is_given() {
+    let pairs = [
+        ("APP_CONFIG__INTAKE__IP_RATE", "2.5"),
+        ("APP_CONFIG__INTAKE__STREAM_RATE", "0.01"),
+    ];
+    let burst = ("APP_CONFIG__INTAKE__STREAM_BURST", "7");
+    let rates = |pairs: &[(&str, &str)]| {
+        let senders = config(pairs).unwrap().senders;
+        let numbers = |rate: crate::http::Rate| (rate.events_per_second, rate.burst);
+        (
+            senders.of_address.map(numbers),
+            senders.of_stream.map(numbers),
+        )
+    };
+    assert_eq!(rates(&[burst]), (None, None));
+    assert_eq!(rates(&pairs), (Some((2.5, 25.0)), Some((0.01, 1.0))));
+    assert_eq!(
+        rates(&[pairs[0], pairs[1], burst]),
+        (Some((2.5, 25.0)), Some((0.01, 7.0)))
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let pairs = [
+        ("APP_CONFIG__ADMIN__TOKEN", "hunter2-hunter2-hunter2"),
+        ("APP_CONFIG__INTAKE__WRITE_KEYS", r#"["hunter2"]"#),
+    ];
+    let values: BTreeMap<String, String> = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let shown = effective(&values);
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("ADMIN__TOKEN=***\n"), "{shown}");
+    let config = Config::from_values(values).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn admin_routes_need_a_token_on_cloud_run() {
+    let memory = ("APP_CONFIG__WRITERS__STRATEGY", "memory");
+    assert!(config(&[]).unwrap().admin.is_made_up);
+    let admin = config(&[("K_SERVICE", "x"), memory]).unwrap().admin;
+    assert!(admin.token.is_none() && !admin.is_made_up);
 }
 
 #[test]

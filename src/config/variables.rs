@@ -13,6 +13,8 @@ pub struct Variable {
     pub default: &'static str,
     /// What it does, with its unit.
     pub help: &'static str,
+    /// Whether its value must not be shown.
+    pub is_secret: bool,
 }
 
 const fn variable(name: &'static str, default: &'static str, help: &'static str) -> Variable {
@@ -20,7 +22,14 @@ const fn variable(name: &'static str, default: &'static str, help: &'static str)
         name,
         default,
         help,
+        is_secret: false,
     }
+}
+
+const fn secret(name: &'static str, default: &'static str, help: &'static str) -> Variable {
+    let mut variable = variable(name, default, help);
+    variable.is_secret = true;
+    variable
 }
 
 /// All of them, in the order of the template.
@@ -80,6 +89,51 @@ pub const VARIABLES: &[Variable] = &[
         "HTTP__MAX_CONNECTIONS_PER_IP",
         "",
         "most connections of one address; by default a quarter of all, behind proxies and on Cloud Run all",
+    ),
+    variable(
+        "INTAKE__STREAMS",
+        "[]",
+        "JSON list of the stream ids that are taken; none: all",
+    ),
+    secret(
+        "INTAKE__WRITE_KEYS",
+        "[]",
+        "JSON list of keys of which senders must give one, as X-Write-Key, as a bearer token, or as write_key in the query; none: no key is asked for",
+    ),
+    variable(
+        "INTAKE__IP_RATE",
+        "0",
+        "events a second that one client address may send in the long run; 0: no limit",
+    ),
+    variable(
+        "INTAKE__IP_BURST",
+        "",
+        "events that it may send at once; by default those of ten seconds",
+    ),
+    variable(
+        "INTAKE__STREAM_RATE",
+        "0",
+        "events a second that one stream may get in the long run; 0: no limit",
+    ),
+    variable(
+        "INTAKE__STREAM_BURST",
+        "",
+        "events that it may get at once; by default those of ten seconds",
+    ),
+    secret(
+        "ADMIN__TOKEN",
+        "",
+        "what /metrics, /api/v1/events and ?validate=1 ask for, 16 characters or more; unset: one is made up and logged at start, on Cloud Run these routes are off",
+    ),
+    variable(
+        "ADMIN__HOSTS",
+        "[]",
+        "JSON list of host names by which these routes may be called, besides localhost and addresses; [\"*\"] for all",
+    ),
+    variable(
+        "ADMIN__LISTEN",
+        "",
+        "an address of their own for these routes, such as 127.0.0.1:9090; unset: that of all others",
     ),
     variable(
         "WRITERS__STRATEGY",
@@ -219,7 +273,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "CORS__ALLOW_HEADERS",
-        r#"["Content-Type","Content-Encoding","Authorization","X-Requested-With"]"#,
+        r#"["Content-Type","Content-Encoding","Authorization","X-Requested-With","X-Write-Key"]"#,
         "JSON list of headers that these pages may set",
     ),
     variable(

@@ -132,8 +132,8 @@ impl Cors {
                 HeaderValue::from_static("true"),
             );
         }
-        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(
+        if headers.contains_key(header::RETRY_AFTER) {
+            headers.insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
                 HeaderValue::from_static("Retry-After"),
             );

@@ -2,9 +2,10 @@
 //! `{"status":"error","code":"…","message":"…","details":[…]}`.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::ledger::RequestRefusal;
@@ -30,7 +31,7 @@ pub struct Detail {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The body is not JSON.
-    #[error("the body is not valid JSON: {0}")]
+    #[error("{0}")]
     Malformed(String),
     /// A path or query parameter is wrong.
     #[error("{0}")]
@@ -69,6 +70,33 @@ pub enum Error {
         "this origin is not in CORS__ALLOWED_ORIGINS, and the collector refuses those that are not"
     )]
     OriginNotAllowed,
+    /// This stream is none of ours.
+    #[error("this stream_id is not in INTAKE__STREAMS")]
+    StreamNotAllowed,
+    /// A key is asked for.
+    #[error(
+        "a right write key is needed: send it as X-Write-Key, as a bearer token, or as write_key in the query"
+    )]
+    WrongWriteKey,
+    /// The sender sends more than it may.
+    #[error("too many events of this sender; send it again after Retry-After")]
+    TooMany {
+        /// When the next one is taken.
+        wait: Duration,
+    },
+    /// The admin token is asked for.
+    #[error(
+        "the admin token is needed: as a bearer token, or as the password of Basic authentication"
+    )]
+    Unauthorized,
+    /// Admin routes are not for this host.
+    #[error("admin routes answer to localhost, addresses and the hosts in ADMIN__HOSTS only")]
+    UnknownHost,
+    /// Nobody knows this event.
+    #[error(
+        "no event with this id is in the log or in a dead letter; the log on disk keeps events for DEDUPE__WINDOW after their delivery"
+    )]
+    EventNotFound,
     /// Nothing can be made durable now.
     #[error("{0}; send it again later")]
     Unavailable(#[from] Refused),
@@ -86,8 +114,12 @@ impl Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::OriginNotAllowed => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::OriginNotAllowed | Self::StreamNotAllowed | Self::UnknownHost => {
+                StatusCode::FORBIDDEN
+            }
+            Self::WrongWriteKey | Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotFound | Self::EventNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout | Self::Unavailable(_) | Self::Some { retry: true, .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -110,6 +142,12 @@ impl Error {
             Self::SlowBody => "slow_body",
             Self::UnsupportedEncoding => "unsupported_encoding",
             Self::OriginNotAllowed => "origin_not_allowed",
+            Self::StreamNotAllowed => "stream_not_allowed",
+            Self::WrongWriteKey => "wrong_write_key",
+            Self::TooMany { .. } => "too_many",
+            Self::Unauthorized => "unauthorized",
+            Self::UnknownHost => "unknown_host",
+            Self::EventNotFound => "event_not_found",
             Self::Unavailable(_) => "unavailable",
             Self::Internal => "internal",
         }
@@ -122,13 +160,19 @@ impl Error {
             Self::TooLarge(_) => Some(RequestRefusal::TooLarge),
             Self::Timeout | Self::SlowBody => Some(RequestRefusal::Timeout),
             Self::OriginNotAllowed => Some(RequestRefusal::Origin),
+            Self::StreamNotAllowed | Self::WrongWriteKey => Some(RequestRefusal::Sender),
+            Self::TooMany { .. } => Some(RequestRefusal::Rate),
             Self::Unavailable(_) => Some(RequestRefusal::Unavailable),
             Self::BadRequest(_)
             | Self::UnsupportedEncoding
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::Internal => Some(RequestRefusal::Other),
-            Self::Field(_) | Self::Some { .. } => None,
+            Self::Field(_)
+            | Self::Some { .. }
+            | Self::Unauthorized
+            | Self::UnknownHost
+            | Self::EventNotFound => None,
         }
     }
 
@@ -152,12 +196,50 @@ impl Error {
         &ANSWER
     }
 
+    /// What the answer says besides, as the status asks for it.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::TooMany { wait } => {
+                let seconds = wait.as_secs().saturating_add(1);
+                Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
+            }
+            Self::Unauthorized => {
+                let schemes = "Basic realm=\"Real Streaming\", charset=\"UTF-8\", Bearer";
+                let schemes = HeaderValue::from_static(schemes);
+                Some((header::WWW_AUTHENTICATE, schemes))
+            }
+            Self::WrongWriteKey => {
+                let scheme = HeaderValue::from_static("Bearer");
+                Some((header::WWW_AUTHENTICATE, scheme))
+            }
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The message and the first detail.
+    fn reason(&self) -> String {
+        match self.details() {
+            [] => self.to_string(),
+            [first, ..] => format!("{self}: {} {}", first.path, first.message),
+        }
+    }
+
     fn details(&self) -> &[Detail] {
         match self {
             Self::Field(details) | Self::Some { details, .. } => details,
             _ => &[],
         }
     }
+}
+
+/// Why an answer is an error, for the log: no word of the client's.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) code: &'static str,
+    pub(super) reason: String,
 }
 
 #[derive(Serialize)]
@@ -177,11 +259,13 @@ impl IntoResponse for Error {
             details: self.details(),
         };
         let mut response = (self.status(), axum::Json(&body)).into_response();
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        if let Some((name, value)) = self.header() {
+            response.headers_mut().insert(name, value);
         }
+        response.extensions_mut().insert(Refusal {
+            code: self.code(),
+            reason: self.reason(),
+        });
         response
     }
 }

@@ -2,7 +2,7 @@
 //! A header that is missing or makes no sense never costs an event.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use http::request::Parts;
@@ -20,26 +20,25 @@ const GEO_CITY: HeaderName = HeaderName::from_static("x-client-geo-city");
 
 pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
     let headers = &head.headers;
-    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    let forwarded = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
     Visit {
         received_at: shared.clock.now(),
         stream_id: Cow::Borrowed(stream_id),
         user_pseudo_id: identity::user_pseudo_id(cookie::sent(headers)),
-        client_ip: client_ip::client_ip(
-            forwarded,
-            peer.map(|peer| peer.0.ip()),
-            shared.trusted_hops,
-        ),
+        client_ip: client_ip(head, shared.trusted_hops),
         user_agent: text(headers, &header::USER_AGENT),
         accept_language: text(headers, &header::ACCEPT_LANGUAGE),
         geo_country: text(headers, &GEO_COUNTRY),
         geo_region: text(headers, &GEO_STATE).or_else(|| text(headers, &GEO_REGION)),
         geo_city: text(headers, &GEO_CITY),
     }
+}
+
+/// The client's address, as proxies and the connection tell it.
+pub(super) fn client_ip(head: &Parts, trusted_hops: usize) -> Option<IpAddr> {
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+    let forwarded = head.headers.get_all(FORWARDED_FOR).iter();
+    let forwarded = forwarded.filter_map(|value| value.to_str().ok());
+    client_ip::client_ip(forwarded, peer.map(|peer| peer.0.ip()), trusted_hops)
 }
 
 /// A header as text, if it is there and not empty.

@@ -1,30 +1,39 @@
 //! The HTTP surface: router, limits, endpoints. Glue only: it reads requests, calls `enrich` and
 //! `pipeline`, and answers. It never sees a writer, and nothing below it sees HTTP.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use http::request::Parts;
 
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::ledger::Ledger;
-use crate::pipeline::Intake;
+use crate::pipeline::{Fates, Intake};
 
+mod admin;
 mod body;
 mod cookie;
 mod cors;
 mod error;
+mod events;
 mod extract;
 mod health;
 pub mod openapi;
+mod secret;
+mod senders;
 mod server;
 pub mod streaming;
 
+pub use admin::{Admin, AdminConfig};
 pub use body::BodyLimits;
 pub use cookie::{Cookie, CookieConfig, SameSite};
 pub use cors::CorsConfig;
 pub use error::{Detail, Error};
+pub use secret::Secret;
+pub use senders::{Rate, Senders, SendersConfig};
 pub use server::{Server, ServerConfig};
 
 /// What endpoints share.
@@ -44,18 +53,52 @@ pub struct Shared {
     pub body: BodyLimits,
     /// How the cookie of browsers is set.
     pub cookie: Cookie,
+    /// Who may send.
+    pub senders: Senders,
+    /// Who may see what the collector knows.
+    pub admin: Admin,
+    /// What became of events.
+    pub fates: Fates,
 }
 
-/// All routes.
-pub fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/api/v1/streaming/{stream_id}", streaming::methods())
-        .route("/api/v1/streaming/{stream_id}/", streaming::methods())
+impl Shared {
+    /// The client's address.
+    fn client_ip(&self, head: &Parts) -> Option<IpAddr> {
+        extract::client_ip(head, self.trusted_hops)
+    }
+}
+
+/// Which routes a listener has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routes {
+    /// Those for clients.
+    Public,
+    /// Those for the operator.
+    Admin,
+    /// All.
+    All,
+}
+
+/// The routes of a listener. Probes are everywhere.
+pub fn router(shared: Arc<Shared>, routes: Routes) -> Router {
+    let mut router = Router::new()
         .route("/health", get(health::health))
         .route("/liveness", get(health::liveness))
-        .route("/readiness", get(health::readiness))
-        .route("/metrics", get(health::metrics))
+        .route("/readiness", get(health::readiness));
+    if routes != Routes::Admin {
+        router = router.merge(public());
+    }
+    if routes != Routes::Public {
+        router = router.merge(admin::routes(&shared));
+    }
+    router
         .fallback(|| async { Error::NotFound })
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .with_state(shared)
+}
+
+fn public() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/api/v1/streaming/{stream_id}", streaming::methods())
+        .route("/api/v1/streaming/{stream_id}/", streaming::methods())
 }

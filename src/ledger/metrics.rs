@@ -80,6 +80,8 @@ impl Ledger {
             ("unavailable", &counters.requests_unavailable),
             ("connections", &counters.requests_connections),
             ("origin", &counters.requests_origin),
+            ("sender", &counters.requests_sender),
+            ("rate", &counters.requests_rate),
             ("other", &counters.requests_other),
         ];
         for (reason, counter) in refusals {

@@ -66,6 +66,10 @@ pub enum RequestRefusal {
     Connections,
     /// Its origin may not send.
     Origin,
+    /// Its stream is not taken, or its key is wrong.
+    Sender,
+    /// Its sender sends more than it may.
+    Rate,
     /// The log takes nothing now.
     Unavailable,
     /// Its path or method is wrong, or it cannot be read.
@@ -147,6 +151,8 @@ struct Counters {
     requests_unavailable: AtomicU64,
     requests_connections: AtomicU64,
     requests_origin: AtomicU64,
+    requests_sender: AtomicU64,
+    requests_rate: AtomicU64,
     requests_unlisted_origin: AtomicU64,
     requests_other: AtomicU64,
 }
@@ -227,6 +233,8 @@ impl Ledger {
             RequestRefusal::Unavailable => &self.counters.requests_unavailable,
             RequestRefusal::Connections => &self.counters.requests_connections,
             RequestRefusal::Origin => &self.counters.requests_origin,
+            RequestRefusal::Sender => &self.counters.requests_sender,
+            RequestRefusal::Rate => &self.counters.requests_rate,
             RequestRefusal::Other => &self.counters.requests_other,
         };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -141,6 +141,10 @@ impl Log for MemoryLog {
         })
     }
 
+    fn observer(&self) -> Box<dyn Reader> {
+        self.reader(self.start())
+    }
+
     fn release(&self, through: SequenceNumber) {
         let mut state = self.shared.state();
         while let Some(record) = state

@@ -111,6 +111,10 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// A reader of what follows `after`.
     fn reader(&self, after: SequenceNumber) -> Box<dyn Reader>;
 
+    /// A reader of all that is held, oldest first, for one who only looks: what is forgotten meanwhile it passes over, and damage
+    /// is somebody else's concern.
+    fn observer(&self) -> Box<dyn Reader>;
+
     /// Says that nobody will read up to here again. The log may forget it, at once or later.
     fn release(&self, through: SequenceNumber);
 

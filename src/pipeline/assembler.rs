@@ -302,6 +302,10 @@ mod tests {
             Ok(Vec::new())
         }
 
+        fn observer(&self) -> Box<dyn Reader> {
+            self.reader(self.start())
+        }
+
         fn reader(&self, after: SequenceNumber) -> Box<dyn Reader> {
             Box::new(Counting(after, Arc::clone(&self.reads)))
         }

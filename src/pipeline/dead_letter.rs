@@ -58,7 +58,7 @@ impl DeadLetter {
         log_id: LogId,
         after: SequenceNumber,
     ) -> Result<Self, DeadLetterFault> {
-        let folder = folder.join(format!("{:016x}", xxh3_64(destination.as_bytes())));
+        let folder = folder_of(folder, destination);
         let fault = |source| DeadLetterFault {
             path: folder.clone(),
             source,
@@ -149,6 +149,26 @@ impl DeadLetter {
             "record": STANDARD.encode(&record.payload),
         })
     }
+}
+
+fn folder_of(folder: &Path, destination: &str) -> PathBuf {
+    folder.join(format!("{:016x}", xxh3_64(destination.as_bytes())))
+}
+
+/// The files of one destination's dead letter, below `folder`.
+///
+/// # Errors
+/// Those of the disk.
+pub(super) fn files(disk: &dyn Disk, folder: &Path, destination: &str) -> io::Result<Vec<PathBuf>> {
+    let folder = folder_of(folder, destination);
+    let mut names: Vec<String> = disk
+        .list(&folder)?
+        .into_iter()
+        .map(|entry| entry.name)
+        .filter(|name| name.ends_with(".jsonl"))
+        .collect();
+    names.sort();
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
 /// The row as JSON, if the record can be read at all.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::client::try_request;
 use crate::support::process::{Process, command};
-use crate::support::{event, post};
+use crate::support::{event, metrics, post};
 
 fn run(folder: &Path, values: &[(&str, &str)], arguments: &[&str]) -> Output {
     command(folder, values)
@@ -181,11 +181,7 @@ async fn killed_at_any_moment_it_loses_nothing_and_doubles_nothing() {
     for id in &unanswered {
         assert_eq!(post(process.address, &event(id)).await.status, 200);
     }
-    let metrics = async || {
-        crate::support::request(process.address, "GET", "/metrics", &[], b"")
-            .await
-            .body
-    };
+    let metrics = async || metrics(process.address).await;
     let begun = Instant::now();
     while !metrics()
         .await

@@ -10,7 +10,7 @@ use real_streaming::writer::memory::{MemoryWriter, Step};
 use real_streaming::writer::{Limits, Writer};
 
 use crate::support::collector::{IMPATIENT, QUICK, ids, memory};
-use crate::support::{Builder, event, eventually, post, request};
+use crate::support::{Builder, event, eventually, metrics, post, request};
 
 fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("{id:04}")).collect()
@@ -270,9 +270,8 @@ async fn written_refuses_what_takes_too_long_and_counts_what_comes_late() {
     assert!(answer.header("Retry-After").is_some());
     eventually("it is stored all the same", || writer.rows().len() == 1).await;
     let late = async || {
-        request(collector.address, "GET", "/metrics", &[], b"")
+        metrics(collector.address)
             .await
-            .body
             .contains("events_late_total 1")
     };
     let begun = Instant::now();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::client::Answer;
 use crate::support::collector::{Collector, events, ids, memory};
-use crate::support::{Builder, event, eventually, request};
+use crate::support::{Builder, event, eventually, metrics, request};
 
 const PATH: &str = "/api/v1/streaming/1";
 const SHOP: &str = "https://shop.test";
@@ -213,9 +213,7 @@ async fn other_origins_are_stored_and_counted_or_refused() {
             send(&collector, &[], event("2").as_bytes()).await.status,
             200
         );
-        let metrics = request(collector.address, "GET", "/metrics", &[], b"")
-            .await
-            .body;
+        let metrics = metrics(collector.address).await;
         assert!(
             metrics.contains("requests_unlisted_origin_total 1"),
             "{metrics}"

@@ -1,6 +1,7 @@
 //! The promise, attacked in process: power loss, failing syncs, a dead letter that must be durable.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use real_streaming::durable::SimulatedDisk;
@@ -45,8 +46,10 @@ async fn what_was_answered_survives_a_power_loss() {
             .await;
         let folder = Arc::clone(&collector.folder);
         let address = collector.address;
+        let count = Arc::new(AtomicUsize::new(0));
         let senders: Vec<_> = (0..4)
             .map(|sender| {
+                let count = Arc::clone(&count);
                 tokio::spawn(async move {
                     let mut answered = Vec::new();
                     for number in 0.. {
@@ -61,7 +64,8 @@ async fn what_was_answered_survives_a_power_loss() {
                         .await;
                         match sent {
                             Ok(answer) if answer.status == 200 => {
-                                answered.push((id, Instant::now()))
+                                answered.push((id, Instant::now()));
+                                count.fetch_add(1, Ordering::Relaxed);
                             }
                             _ => break,
                         }
@@ -70,7 +74,11 @@ async fn what_was_answered_survives_a_power_loss() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(30 + seed * 7)).await;
+        eventually("something is answered", || {
+            count.load(Ordering::Relaxed) > 0
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(20 + seed * 7)).await;
         // What is answered from here on may be answered on a disk that is not looked at again.
         let lost_at = Instant::now();
         let after = Arc::new(disk.crash(seed));

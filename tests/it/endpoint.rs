@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::collector::{events, ids, memory};
-use crate::support::{Builder, event, eventually, post, request};
+use crate::support::{Builder, event, eventually, metrics, post, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_answered_and_stored() {
@@ -301,9 +301,7 @@ async fn probes_and_metrics_answer() {
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.json()["status"].is_string());
     }
-    let metrics = request(collector.address, "GET", "/metrics", &[], b"")
-        .await
-        .body;
+    let metrics = metrics(collector.address).await;
     for line in [
         "events_received_total 1",
         r#"events_outcome_total{outcome="appended",reason=""} 1"#,
@@ -375,9 +373,8 @@ async fn a_connection_too_many_is_answered_and_closed() {
     while post(collector.address, &event("2")).await.status != 200 {
         assert!(begun.elapsed().as_secs() < 10, "no room again");
     }
-    let metrics = request(collector.address, "GET", "/metrics", &[], b"").await;
+    let metrics = metrics(collector.address).await;
     let counted = metrics
-        .body
         .lines()
         .find_map(|line| line.strip_prefix(r#"requests_refused_total{reason="connections"} "#))
         .map(|count| count.parse::<u64>().unwrap());

@@ -7,6 +7,7 @@
     reason = "a test may panic, wait and read its environment"
 )]
 
+mod admin;
 mod binary;
 mod delivery;
 mod door;
@@ -16,8 +17,8 @@ mod floors;
 mod generated;
 mod golden;
 mod independent;
-
 mod restart;
 mod schema;
+mod senders;
 mod support;
 mod writer_contract;

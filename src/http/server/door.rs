@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use tower::Service;
 
 use super::connection::State;
+use super::line::Line;
 use crate::http::Error;
 use crate::http::cors::{Cors, Origin};
 use crate::ledger::Ledger;
@@ -40,6 +41,7 @@ impl Door {
         connection: Arc<State>,
     ) -> Result<Response, Infallible> {
         let _handling = connection.handling();
+        let line = Line::of(&request);
         // With both lengths given the client may mean something else than we: nothing after it is read. hyper
         // takes the chunks and hides the other one (<https://www.rfc-editor.org/rfc/rfc9112#section-6.3>).
         let is_last = request.headers().contains_key(header::TRANSFER_ENCODING)
@@ -59,6 +61,7 @@ impl Door {
             }
         };
         self.cors.mark(origin, &mut response);
+        line.answered(&mut response);
         if is_last {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);

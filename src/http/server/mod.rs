@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! connection   what one is doing, and until when it may       crowd   how many there are, who must go
-//! door         what every request passes
+//! door         what every request passes       line    what the log gets of it
 //! ```
 
 mod connection;
 mod crowd;
 mod door;
+mod line;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,6 +145,7 @@ impl Server {
                 tracing::debug!(%error, "connection without nodelay");
             }
             let door = Arc::clone(&self.door);
+            let ledger = Arc::clone(&self.door.ledger);
             let of_request = Arc::clone(&state);
             let service = service_fn(move |request| {
                 Arc::clone(&door).answer(request, peer, Arc::clone(&of_request))
@@ -157,7 +159,7 @@ impl Server {
                     () = state.evicted() => Ok(()),
                 };
                 if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
+                    ended_badly(error.as_ref(), &ledger);
                 }
                 drop(place);
             });
@@ -191,6 +193,17 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     builder
+}
+
+/// What hyper refused by itself (400, 431) passed no door.
+fn ended_badly(error: &(dyn std::error::Error + 'static), ledger: &Ledger) {
+    let hyper = error.downcast_ref::<hyper::Error>();
+    if hyper.is_some_and(hyper::Error::is_parse) {
+        ledger.request_refused(RequestRefusal::Other);
+        tracing::info!(code = "not_http", %error, "the request is not proper HTTP");
+    } else {
+        tracing::debug!(%error, "connection ended");
+    }
 }
 
 /// Answers 503 to whatever the client sends and closes. Reads on until the client has closed too: closed

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::super::Error;
+use crate::http::Error;
+use crate::http::senders::WRITE_KEY_MEMBER;
 
 /// Members that may come as JSON.
 const NESTED: [&str; 8] = [
@@ -46,6 +47,8 @@ pub(super) fn json(encoded: &[u8]) -> Result<String, Error> {
             "dtdc" => return text(&decode(&value)?),
             "dtcd" => return Ok(value.into_owned()),
             "event" => event = Some(value),
+            // For the collector, not of the event.
+            WRITE_KEY_MEMBER | "validate" => {}
             // Templates that do not support it write "[object Object]".
             nested if NESTED.contains(&nested) => {
                 if let Ok(value) = RawValue::from_string(value.into_owned()) {

@@ -18,10 +18,12 @@ use crate::enrich::Visit;
 use crate::ledger::{Outcome, Rejection};
 use crate::pipeline::{NotAppended, Receipt, Refused, event_key};
 
+use super::senders::Sender;
 use super::{Detail, Error, Shared, body, extract};
 
 mod form;
 pub mod payload;
+mod validate;
 
 use payload::{FieldFault, Parsed, Payloads};
 
@@ -44,11 +46,14 @@ const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Error> {
     // Taken apart by hand: extractors would copy all headers.
     let (head, body) = request.into_parts();
-    let payloads = match posted(&shared, &head, body).await {
-        Ok(payloads) => payloads,
+    if validate::is_asked(&head) {
+        return validate::answer(&shared, &head, Some(body)).await;
+    }
+    let (sender, payloads) = match posted(&shared, &head, body).await {
+        Ok(posted) => posted,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let cookie = store(&shared, &head, payloads).await?;
+    let cookie = store(&shared, &head, &sender, payloads).await?;
     let json = HeaderValue::from_static("application/json");
     let response = ([(header::CONTENT_TYPE, json)], r#"{"status":"ok"}"#).into_response();
     Ok(with_cookie(response, cookie))
@@ -60,15 +65,19 @@ async fn receive_pixel(
     request: Request,
 ) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    let query = head.uri.query().unwrap_or_default();
-    let payloads = checked(&shared, &head, query.len())
-        .and_then(|()| form::json(query.as_bytes()))
-        .and_then(|body| parse(body.as_bytes()));
-    let payloads = match payloads {
-        Ok(payloads) => payloads,
+    if validate::is_asked(&head) {
+        return validate::answer(&shared, &head, None).await;
+    }
+    let bytes = head.uri.query().map_or(0, str::len);
+    let queried = admit(&shared, &head).and_then(|sender| {
+        shared.intake.admit(bytes)?;
+        Ok((sender, query_payloads(&head)?))
+    });
+    let (sender, payloads) = match queried {
+        Ok(queried) => queried,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let cookie = store(&shared, &head, payloads).await?;
+    let cookie = store(&shared, &head, &sender, payloads).await?;
     let headers = [
         (header::CONTENT_TYPE, "image/gif"),
         (header::CACHE_CONTROL, "no-store"),
@@ -95,8 +104,10 @@ fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response 
 async fn store(
     shared: &Shared,
     head: &Parts,
+    sender: &Sender,
     payloads: Payloads,
 ) -> Result<Option<HeaderValue>, Error> {
+    shared.senders.sent(sender, payloads.len());
     let visit = extract::visit(shared, stream_id(head), head);
     let may_remember = payloads.iter().all(|parsed| parsed.may_remember());
     let cookie = may_remember.then(|| shared.cookie.set(&visit.user_pseudo_id, head));
@@ -136,22 +147,41 @@ fn stream_id(head: &Parts) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// What the body says, if the request can be taken at all.
-async fn posted(shared: &Shared, head: &Parts, body: Body) -> Result<Payloads, Error> {
+/// What a request posts, if it can be taken at all.
+async fn posted(shared: &Shared, head: &Parts, body: Body) -> Result<(Sender, Payloads), Error> {
+    let sender = admit(shared, head)?;
     let body = body::read(&head.headers, body, &shared.body).await?;
-    checked(shared, head, body.len())?;
+    shared.intake.admit(body.len())?;
+    Ok((sender, payloads(head, &body)?))
+}
+
+/// What a body says.
+fn payloads(head: &Parts, body: &[u8]) -> Result<Payloads, Error> {
     let content_type = head.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     match content_type {
-        Some(content_type) if form::is_form(content_type, &body) => {
-            parse(form::json(&body)?.as_bytes())
+        Some(content_type) if form::is_form(content_type, body) => {
+            parse(form::json(body)?.as_bytes())
         }
-        _ => parse(&body),
+        _ => parse(body),
     }
 }
 
-/// Whether events of this stream and size would be taken now.
-fn checked(shared: &Shared, head: &Parts, bytes: usize) -> Result<(), Error> {
+/// What the query says.
+fn query_payloads(head: &Parts) -> Result<Payloads, Error> {
+    let query = head.uri.query().unwrap_or_default();
+    parse(form::json(query.as_bytes())?.as_bytes())
+}
+
+/// Whether this sender may send to this stream.
+fn admit(shared: &Shared, head: &Parts) -> Result<Sender, Error> {
+    let address = || shared.client_ip(head);
+    shared
+        .senders
+        .admit(checked_stream_id(head)?, head, address)
+}
+
+fn checked_stream_id(head: &Parts) -> Result<&str, Error> {
     let stream_id = stream_id(head);
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if stream_id.len() > MAX_STREAM_ID_BYTES || !stream_id.bytes().all(is_safe) {
@@ -159,7 +189,7 @@ fn checked(shared: &Shared, head: &Parts, bytes: usize) -> Result<(), Error> {
             "stream_id must be 1 to 128 letters, digits, '-', '_' or '.'".to_owned(),
         ));
     }
-    Ok(shared.intake.admit(bytes)?)
+    Ok(stream_id)
 }
 
 fn parse(body: &[u8]) -> Result<Payloads, Error> {

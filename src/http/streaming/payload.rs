@@ -80,6 +80,18 @@ pub enum Payloads {
 }
 
 impl Payloads {
+    /// How many events there are, those that could not be read among them.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "an array may be empty, but nobody asks"
+    )]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(all) => all.len(),
+        }
+    }
+
     /// The events that could be read.
     pub fn iter(&self) -> impl Iterator<Item = &Parsed> {
         let all = match self {

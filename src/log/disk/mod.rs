@@ -292,6 +292,11 @@ impl Log for DiskLog {
         Box::new(DiskReader::new(source, after))
     }
 
+    fn observer(&self) -> Box<dyn Reader> {
+        let disk = Arc::clone(&self.shared.disk);
+        read_only(&self.shared.config.dir, disk, SequenceNumber::ZERO)
+    }
+
     fn release(&self, through: SequenceNumber) {
         self.shared.released.fetch_max(through.0, Ordering::Relaxed);
         if self.shared.is_crowded() {

@@ -106,3 +106,19 @@ pub async fn post(address: SocketAddr, body: &str) -> Answer {
     )
     .await
 }
+
+/// The admin token of collectors in tests.
+pub const TOKEN: &str = "token-of-collectors-in-tests";
+
+/// Asks for something that needs the admin token.
+pub async fn admin(address: SocketAddr, path: &str) -> Answer {
+    let bearer = format!("Bearer {TOKEN}");
+    request(address, "GET", path, &[("Authorization", &bearer)], b"").await
+}
+
+/// The page of metrics.
+pub async fn metrics(address: SocketAddr) -> String {
+    let answer = admin(address, "/metrics").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.body
+}

@@ -92,6 +92,7 @@ impl Builder {
             .set("RUN__HOST", "127.0.0.1")
             .set("RUN__PORT", "0")
             .set("RUN__DRAIN", "4")
+            .set("ADMIN__TOKEN", super::client::TOKEN)
     }
 
     /// Sets a variable.
@@ -125,12 +126,14 @@ impl Builder {
             .await
             .map_err(|error| error.to_string())?;
         let (address, ledger) = (app.address(), app.ledger());
+        let admin_address = app.admin_address();
         let (shutdown, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(app.run(async move {
             let _told = stopped.await;
         }));
         Ok(Collector {
             address,
+            admin_address,
             ledger,
             folder: self.folder,
             running: Some((shutdown, task)),
@@ -147,6 +150,7 @@ impl Builder {
 #[derive(Debug)]
 pub struct Collector {
     pub address: SocketAddr,
+    pub admin_address: SocketAddr,
     pub ledger: Arc<Ledger>,
     pub folder: Arc<TempDir>,
     running: Option<(oneshot::Sender<()>, JoinHandle<Ended>)>,

@@ -6,7 +6,7 @@ pub mod process;
 
 use std::time::{Duration, Instant};
 
-pub use client::{post, request};
+pub use client::{admin, metrics, post, request};
 pub use collector::{Builder, Collector};
 
 /// A waited-for thing must come within this time, also on a busy machine.

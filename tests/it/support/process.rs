@@ -16,6 +16,7 @@ pub struct Process {
 pub fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_real-streaming"));
     command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command.env("APP_CONFIG__ADMIN__TOKEN", super::client::TOKEN);
     for (name, value) in values {
         command.env(format!("APP_CONFIG__{name}"), value);
     }
