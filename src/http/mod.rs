@@ -11,9 +11,11 @@ use crate::enrich::Enricher;
 use crate::ledger::Ledger;
 use crate::pipeline::Intake;
 
+mod assets;
 mod body;
 mod cookie;
 mod cors;
+mod docs;
 mod error;
 mod extract;
 mod health;
@@ -55,6 +57,10 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/liveness", get(health::liveness))
         .route("/readiness", get(health::readiness))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::swagger_ui))
+        .route("/redoc", get(docs::redoc))
+        .route("/static/{file}", get(assets::file))
         .fallback(|| async { Error::NotFound })
         .method_not_allowed_fallback(|| async { Error::MethodNotAllowed })
         .with_state(shared)

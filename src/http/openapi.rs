@@ -19,6 +19,7 @@ pub fn document() -> Value {
             "description": "Collects web events. A 2xx means that the event is durable.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "servers": [{"url": "/", "description": "This collector"}],
         "paths": {
             "/api/v1/streaming/{stream_id}": {
                 "post": {
