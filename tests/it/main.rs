@@ -9,6 +9,7 @@
 
 mod binary;
 mod delivery;
+mod docs;
 mod door;
 mod durability;
 mod endpoint;
