@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde_json::json;
 
-use super::Shared;
+use super::{Shared, assets};
 
 /// Readiness is about a request of this size.
 const TYPICAL_REQUEST_BYTES: usize = 4 << 10;
@@ -43,9 +43,9 @@ pub(super) async fn readiness(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 /// The ledger as Prometheus text.
-pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], shared.ledger.render()).into_response()
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let media_type = "text/plain; version=0.0.4; charset=utf-8";
+    assets::fresh(request.headers(), media_type, shared.ledger.render())
 }
 
 fn destinations(shared: &Shared) -> Vec<serde_json::Value> {

@@ -14,9 +14,11 @@ use crate::ledger::Ledger;
 use crate::pipeline::{Fates, Intake};
 
 mod admin;
+mod assets;
 mod body;
 mod cookie;
 mod cors;
+mod docs;
 mod error;
 mod events;
 mod extract;
@@ -101,4 +103,10 @@ fn public() -> Router<Arc<Shared>> {
     Router::new()
         .route("/api/v1/streaming/{stream_id}", streaming::methods())
         .route("/api/v1/streaming/{stream_id}/", streaming::methods())
+        .route("/openapi.json", get(docs::openapi))
+        .route("/docs", get(docs::swagger_ui))
+        .route("/docs/", get(docs::swagger_ui))
+        .route("/redoc", get(docs::redoc))
+        .route("/redoc/", get(docs::redoc))
+        .route("/static/{file}", get(assets::file))
 }
