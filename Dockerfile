@@ -14,7 +14,7 @@ RUN --mount=type=cache,id=real-streaming-registry,target=/usr/local/cargo/regist
     --mount=type=cache,id=real-streaming-target,target=/build/target,sharing=locked \
     touch src/lib.rs src/main.rs \
     && cargo build --release --locked --bin real-streaming \
-    && strip --strip-debug --output-file=/build/real-streaming target/release/real-streaming
+    && cp target/release/real-streaming /build/real-streaming
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="Real Streaming" \

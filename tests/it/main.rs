@@ -9,6 +9,7 @@
 
 mod binary;
 mod delivery;
+mod deployment;
 mod door;
 mod durability;
 mod endpoint;
