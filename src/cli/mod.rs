@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config};
 
 mod check;
+mod health;
 mod log;
 mod logs;
 mod schema;
@@ -31,6 +32,8 @@ enum Command {
     Serve,
     /// Check the configuration and print what is in force.
     Check,
+    /// Ask the collector that runs here whether it answers; for the health checks of containers.
+    Health,
     /// Print the newest rows, those still in the log too.
     Show(show::Arguments),
     /// Print the schema of the rows or of the requests.
@@ -57,6 +60,7 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve => serve::run(&config),
         Command::Check => check::run(&values, &config),
+        Command::Health => health::run(&config),
         Command::Show(arguments) => show::run(&arguments, &config),
         Command::Log(arguments) => log::run(&arguments, &config),
         Command::Schema(_) => ExitCode::SUCCESS,

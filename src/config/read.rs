@@ -20,6 +20,12 @@ use super::{Config, DestinationConfig, From, Invalid, LogConfig, LogFormat, Writ
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 const CLOUD_RUN: &str = "K_SERVICE";
 
+/// What a log may hold unless it is told.
+const DISK_LOG_BYTES: u64 = 10 << 30;
+
+/// The same in memory: it must fit into a small container, beside everything else.
+const MEMORY_LOG_BYTES: u64 = 128 << 20;
+
 /// Rows that the memory destination keeps.
 const MEMORY_ROWS: usize = 10_000;
 
@@ -132,10 +138,14 @@ impl<T> Default for Choice<T> {
 }
 
 fn read_log(reader: &mut Reader) -> LogConfig {
-    let max_bytes = reader.bytes("LOG__MAX_BYTES");
+    let max_bytes = if reader.text("LOG__MAX_BYTES").is_empty() {
+        None
+    } else {
+        Some(reader.bytes("LOG__MAX_BYTES"))
+    };
     let config = log::disk::Config {
         dir: PathBuf::from(reader.text("LOG__DIR")),
-        max_bytes,
+        max_bytes: max_bytes.unwrap_or(DISK_LOG_BYTES),
         segment_bytes: reader.bytes("LOG__SEGMENT_BYTES"),
         buffer_bytes: reader.bytes("LOG__BUFFER_BYTES"),
         retention: reader.seconds("DEDUPE__WINDOW"),
@@ -155,7 +165,9 @@ fn read_log(reader: &mut Reader) -> LogConfig {
         );
     }
     if is_memory.0.unwrap_or(on_cloud_run) {
-        LogConfig::Memory { max_bytes }
+        LogConfig::Memory {
+            max_bytes: max_bytes.unwrap_or(MEMORY_LOG_BYTES),
+        }
     } else {
         LogConfig::Disk(config)
     }

@@ -243,6 +243,20 @@ fn a_log_in_memory_promises_no_more_than_it_keeps() {
 }
 
 #[test]
+fn a_log_in_memory_fits_into_a_small_container() {
+    let size = |pairs: &[(&str, &str)]| match config(pairs).unwrap().log {
+        LogConfig::Disk(log) => log.max_bytes,
+        LogConfig::Memory { max_bytes } => max_bytes,
+    };
+    let memory = ("APP_CONFIG__LOG__KIND", "memory");
+    let given = ("APP_CONFIG__LOG__MAX_BYTES", "1GiB");
+    assert_eq!(size(&[]), 10 << 30);
+    assert_eq!(size(&[memory]), 128 << 20);
+    assert_eq!(size(&[given]), 1 << 30);
+    assert_eq!(size(&[memory, given]), 1 << 30);
+}
+
+#[test]
 fn on_cloud_run_nothing_is_kept_on_its_disk() {
     let (platform, memory) = (
         ("K_SERVICE", "x"),

@@ -188,8 +188,8 @@ pub const VARIABLES: &[Variable] = &[
     variable("LOG__DIR", "./data/log", "folder of the disk log"),
     variable(
         "LOG__MAX_BYTES",
-        "10GiB",
-        "what the log may hold; beyond it events are refused with 503",
+        "",
+        "what the log may hold; beyond it events are refused with 503; unset: 10GiB, in memory 128MiB",
     ),
     variable(
         "LOG__SEGMENT_BYTES",

@@ -235,3 +235,53 @@ async fn a_followed_log_shows_rows_as_they_come() {
     follower.wait().unwrap();
     assert_eq!(process.terminate().code(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_whether_the_collector_answers() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let process = Process::start(folder.path(), &[]).await;
+    let port = process.address.port().to_string();
+    for name in ["PORT", "APP_CONFIG__RUN__PORT"] {
+        let health = command(folder.path(), &[])
+            .env(name, &port)
+            .arg("health")
+            .output();
+        let health = health.unwrap();
+        assert_eq!(health.status.code(), Some(0), "{health:?}");
+    }
+    assert_eq!(process.terminate().code(), Some(0));
+    let health = run(folder.path(), &[("RUN__PORT", &port)], &["health"]);
+    assert_eq!(health.status.code(), Some(1));
+    let text = String::from_utf8(health.stderr).unwrap();
+    assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
+}
+
+#[test]
+fn health_is_not_taken_in_by_whatever_else_listens() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for answer in [
+        "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\n\r\nHTTP/1.1 200 OK\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "\u{0}\u{0}",
+        "",
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let listening = std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut request = [0; 15];
+            connection.read_exact(&mut request).unwrap();
+            connection.write_all(answer.as_bytes()).unwrap();
+            request
+        });
+        let health = run(folder.path(), &[("RUN__PORT", &port)], &["health"]);
+        assert_eq!(health.status.code(), Some(1), "{answer:?}");
+        assert_eq!(&listening.join().unwrap(), b"GET /liveness H");
+    }
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port().to_string();
+    let health = run(folder.path(), &[("RUN__PORT", &port)], &["health"]);
+    assert_eq!(health.status.code(), Some(1), "it answers nothing");
+}

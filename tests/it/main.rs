@@ -10,6 +10,7 @@
 mod admin;
 mod binary;
 mod delivery;
+mod deployment;
 mod docs;
 mod door;
 mod durability;
