@@ -182,6 +182,18 @@ fn numbers_are_never_changed_silently() {
 }
 
 #[test]
+fn the_order_of_members_means_nothing() {
+    check_value(r#"{"other":[{}],"int_value":3}"#, int(3), 1);
+    check_value(r#"{"int_value":3,"other":[{}]}"#, int(3), 1);
+    let nested = r#"{"currency":"EUR","value":5}"#;
+    check_value(nested, string(nested), 1);
+    check_fault(
+        r#""event_params":{"p":{"other":{},"string_value":{}}}"#,
+        "event_params.p.string_value",
+    );
+}
+
+#[test]
 fn a_number_is_the_same_however_it_is_written() {
     for price in [
         "1e20",
