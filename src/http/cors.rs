@@ -90,6 +90,7 @@ impl Cors {
             None => Origin::None,
             Some(_) if self.any => Origin::Listed(HeaderValue::from_static("*")),
             Some(origin) if self.origins.contains(origin) => Origin::Listed(origin.clone()),
+            Some(origin) if is_own(origin, headers) => Origin::None,
             Some(_) => Origin::Unlisted,
         }
     }
@@ -139,6 +140,16 @@ impl Cors {
             );
         }
     }
+}
+
+/// Whether it is the collector's own: its documentation sends too.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let origin = origin.as_bytes();
+    let host = origin
+        .strip_prefix(b"https://")
+        .or_else(|| origin.strip_prefix(b"http://"));
+    let called = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    host.is_some_and(|host| !host.is_empty() && Some(host) == called)
 }
 
 /// The configuration has been checked: what is no header value names nobody.
@@ -211,6 +222,28 @@ mod tests {
                 .map(|name| name.as_str())
                 .collect();
             assert_eq!(names, ["vary"], "{other}");
+        }
+    }
+
+    #[test]
+    fn pages_of_the_collector_itself_are_of_no_other_origin() {
+        let cors = Cors::new(&config(&[]));
+        for (origin, host, expected) in [
+            ("http://localhost:8080", "localhost:8080", Origin::None),
+            ("https://collect.test", "collect.test", Origin::None),
+            (
+                "https://collect.test",
+                "collect.test:8080",
+                Origin::Unlisted,
+            ),
+            ("https://evil.test", "collect.test", Origin::Unlisted),
+            ("collect.test", "collect.test", Origin::Unlisted),
+            ("https://", "", Origin::Unlisted),
+        ] {
+            let headers = [(header::ORIGIN, origin), (header::HOST, host)]
+                .map(|(name, value)| (name, HeaderValue::from_static(value)));
+            let found = cors.origin(&HeaderMap::from_iter(headers));
+            assert_eq!(found, expected, "{origin} {host}");
         }
     }
 

@@ -227,7 +227,7 @@ impl Error {
         }
     }
 
-    fn details(&self) -> &[Detail] {
+    pub(super) fn details(&self) -> &[Detail] {
         match self {
             Self::Field(details) | Self::Some { details, .. } => details,
             _ => &[],

@@ -43,15 +43,23 @@ pub fn document() -> Value {
                 ("200", json_answer("Yes", &readiness())),
                 ("503", json_answer("No, or no answer in time", &json!({"anyOf": [readiness(), reference("schemas", "Error")]}))),
             ]),
-            "/metrics": get("state", "metrics", "Counts, as Prometheus text", &[("200", answer(
+            "/metrics": admin(get("state", "metrics", "Counts, as Prometheus text", &[("200", answer(
                 "Every event that was sent, by its outcome", "text/plain", &json!({"type": "string"}),
-            ))]),
+            ))])),
+            "/api/v1/events/{event_id}": event(),
             "/openapi.json": file("openapi", "This description", &["application/json"], &json!({"type": "object"})),
             "/docs": file("docs", "This description, drawn by Swagger UI", &["text/html"], &json!({"type": "string"})),
             "/redoc": file("redoc", "This description, drawn by ReDoc", &["text/html"], &json!({"type": "string"})),
             "/static/{file}": static_files(),
         },
-        "components": {"schemas": schemas::all(), "responses": refusals()},
+        "components": {
+            "schemas": schemas::all(),
+            "responses": refusals(),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "The admin token"},
+                "password": {"type": "http", "scheme": "basic", "description": "The admin token as password, with any name"},
+            },
+        },
     })
 }
 
@@ -66,6 +74,16 @@ fn streaming() -> Value {
     let any_stream_id = json!({
         "name": "stream_id", "in": "path", "required": true, "schema": {"type": "string"}, "example": "1",
     });
+    let validate = json!({
+        "name": "validate", "in": "query",
+        "description": "With the admin token: answers what rows it would become, and stores nothing",
+        "schema": {"enum": ["1", "true", "0", "false"]},
+    });
+    let write_key = json!({
+        "name": "X-Write-Key", "in": "header",
+        "description": "Where the collector asks for a key; `write_key` in the query does as well",
+        "schema": {"type": "string"},
+    });
     let event = reference("schemas", "Event");
     json!({
         "post": {
@@ -75,7 +93,7 @@ fn streaming() -> Value {
                 In an array a wrong event costs its neighbours nothing: 422 names it, the others are stored. \
                 Fields that nobody knows are ignored and listed in the column `collector.warnings`.",
             "operationId": "streaming",
-            "parameters": [stream_id],
+            "parameters": [stream_id, validate, write_key],
             "requestBody": {
                 "required": true,
                 "content": {"application/json": {
@@ -84,10 +102,12 @@ fn streaming() -> Value {
                 }},
             },
             "responses": responses(&[
-                ("200", with_cookie(json_answer("Every event is durable", &json!({
-                    "type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}},
-                })))),
-                refusal("400"), refusal("404"), refusal("408"), refusal("413"), refusal("415"), refusal("422"),
+                ("200", with_cookie(json_answer("Every event is durable", &json!({"anyOf": [
+                    {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}},
+                    validated(),
+                ]})))),
+                refusal("400"), refusal("401"), refusal("404"), refusal("408"), refusal("413"), refusal("415"), refusal("422"),
+                refusal("429"),
             ]),
         },
         "get": {
@@ -99,10 +119,10 @@ fn streaming() -> Value {
             "parameters": [stream_id, {
                 "name": "event_name", "in": "query", "required": true,
                 "schema": {"type": "string", "pattern": "\\S"}, "example": "page_view",
-            }],
+            }, validate, write_key],
             "responses": responses(&[
-                ("200", with_cookie(answer("The event is durable; a transparent pixel", "image/gif", &gif()))),
-                refusal("400"), refusal("404"), refusal("413"), refusal("422"),
+                ("200", pixel()),
+                refusal("400"), refusal("401"), refusal("404"), refusal("413"), refusal("422"), refusal("429"),
             ]),
         },
         "head": {
@@ -126,6 +146,92 @@ fn streaming() -> Value {
             ]),
         },
     })
+}
+
+fn pixel() -> Value {
+    let mut pixel = with_cookie(answer(
+        "The event is durable; a transparent pixel",
+        "image/gif",
+        &gif(),
+    ));
+    pixel["content"]["application/json"] = json!({"schema": validated()});
+    pixel
+}
+
+/// The answer to `validate`.
+fn validated() -> Value {
+    json!({
+        "type": "object", "required": ["status", "events"],
+        "properties": {
+            "status": {"const": "valid"},
+            "events": {"type": "array", "items": {"type": "object", "required": ["row", "warnings"], "properties": {
+                "row": {"type": "object", "description": "The row, its columns as docs/columns.md says"},
+                "warnings": {"type": "array", "items": {"type": "string"}},
+            }}},
+        },
+    })
+}
+
+/// What became of an event.
+fn event() -> Value {
+    let state = json!({
+        "type": "object", "required": ["state"],
+        "properties": {
+            "state": {"enum": ["pending", "stored", "dead_lettered"]},
+            "reason": {"type": "string", "description": "Why the destination will never take it"},
+        },
+    });
+    let found = json_answer(
+        "All events of this id, oldest first",
+        &json!({
+            "type": "object", "required": ["status", "events"],
+            "properties": {
+                "status": {"const": "ok"},
+                "events": {"type": "array", "minItems": 1, "items": {
+                    "type": "object", "required": ["sequence", "destinations"],
+                    "properties": {
+                        "sequence": {"type": "integer", "description": "Its number in the log"},
+                        "stream_id": {"type": "string"},
+                        "event_name": {"type": "string"},
+                        "received_at_micros": {"type": "integer"},
+                        "destinations": {"type": "object", "additionalProperties": state},
+                    },
+                }},
+            },
+        }),
+    );
+    let mut path = admin(get(
+        "state",
+        "event",
+        "What became of an event",
+        &[
+            ("200", found),
+            refusal("400"),
+            (
+                "404",
+                json_answer(
+                    "Neither the log nor a dead letter holds it; a log on disk keeps events for some minutes after their delivery",
+                    &reference("schemas", "Error"),
+                ),
+            ),
+        ],
+    ));
+    path["get"]["parameters"] = json!([{
+        "name": "event_id", "in": "path", "required": true, "schema": {"type": "string", "minLength": 1},
+    }]);
+    path
+}
+
+/// A path for which the admin token is needed.
+fn admin(mut path: Value) -> Value {
+    path["get"]["security"] = json!([{"token": []}, {"password": []}]);
+    let responses = &mut path["get"]["responses"];
+    let (status, refusal) = refusal("401");
+    responses[status] = refusal;
+    if let Some(responses) = responses.as_object_mut() {
+        responses.sort_keys();
+    }
+    path
 }
 
 /// The first one is what `/docs` offers to try.
@@ -233,11 +339,12 @@ fn responses(answers: &[(&str, Value)]) -> Value {
 }
 
 /// What the statuses of errors mean.
-const REFUSALS: [(&str, &str); 9] = [
+const REFUSALS: [(&str, &str); 11] = [
     ("400", "It cannot be read; nothing is stored"),
+    ("401", "A right key or the admin token is needed"),
     (
         "403",
-        "The page's origin is not listed, and those are refused",
+        "Not for this sender: the page's origin or the stream is not listed, and those are refused; or admin routes are not for this host",
     ),
     ("404", "There is nothing at this path"),
     ("408", "The body did not come in time; send it again"),
@@ -246,6 +353,10 @@ const REFUSALS: [(&str, &str); 9] = [
     (
         "422",
         "An event has a wrong field, `details` names it; in an array the others are stored",
+    ),
+    (
+        "429",
+        "The sender sends more than it may; send it again after Retry-After",
     ),
     ("500", "A fault of the collector; send it again"),
     (
@@ -258,7 +369,7 @@ fn refusals() -> Value {
     let mut refusals = Map::new();
     for (status, meaning) in REFUSALS {
         let mut refusal = json_answer(meaning, &reference("schemas", "Error"));
-        if status == "503" {
+        if ["429", "503"].contains(&status) {
             let seconds =
                 json!({"description": "Seconds", "required": true, "schema": {"type": "integer"}});
             refusal["headers"] = json!({"Retry-After": seconds});

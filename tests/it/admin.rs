@@ -174,10 +174,9 @@ async fn rows_are_tried_out_and_not_stored() {
         {"event_name": "a", "items": "none"},
     ]);
     let answer = validated(&collector, &body.to_string()).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.status, 422, "{}", answer.body);
     assert_eq!(answer.header("Set-Cookie"), None);
     let answer = answer.json();
-    assert_eq!(answer["status"], "invalid");
     let row = &answer["events"][0]["row"];
     assert_eq!(row["collected_traffic_source"]["manual_source"], "n1");
     assert_eq!(
@@ -186,7 +185,9 @@ async fn rows_are_tried_out_and_not_stored() {
     );
     let warnings = answer["events"][0]["warnings"].to_string();
     assert!(warnings.contains("nonsense"), "{warnings}");
-    assert_eq!(answer["events"][1]["details"][0]["path"], "items");
+    assert_eq!(answer["events"][1], Value::Null);
+    let detail = json!({"index": 1, "path": "items", "message": answer["details"][0]["message"]});
+    assert_eq!(answer["details"], json!([detail]));
 
     let one = validated(&collector, &event("w")).await.json();
     assert_eq!(
@@ -203,6 +204,9 @@ async fn rows_are_tried_out_and_not_stored() {
         "{params}"
     );
     assert_eq!(validated(&collector, "{").await.status, 400);
+    let typo = "/api/v1/streaming/1?validate=yes";
+    let typo = request(collector.address, "POST", typo, &[BEARER], b"{}").await;
+    assert_eq!(typo.status, 400);
     let stranger = request(collector.address, "GET", path, &[], b"").await;
     assert_eq!(stranger.status, 401);
     assert_eq!(collector.ledger.intake().received, 0);

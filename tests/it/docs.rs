@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::client::Answer;
+use crate::support::client::{Answer, TOKEN};
 use crate::support::collector::memory;
 use crate::support::process::Process;
 use crate::support::python::tool;
@@ -172,7 +172,9 @@ async fn files_are_sent_in_the_form_that_the_client_takes_and_only_once() {
 async fn answers_are_compressed_only_where_it_pays() {
     let collector = Builder::new().to(&memory("a")).start().await;
     let headers = [("Accept-Encoding", "gzip")];
-    let metrics = get(collector.address, "/metrics", &headers).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let with_token = [headers[0], ("Authorization", bearer.as_str())];
+    let metrics = get(collector.address, "/metrics", &with_token).await;
     assert_eq!(metrics.header("content-encoding"), Some("gzip"));
     let mut text = String::new();
     let mut decoder = flate2::read::GzDecoder::new(&metrics.bytes[..]);
@@ -196,8 +198,13 @@ async fn answers_are_compressed_only_where_it_pays() {
 
 /// The routes that the router names.
 fn routes() -> BTreeSet<String> {
-    let source = include_str!("../../src/http/mod.rs");
-    let routes = source.split(".route(").skip(1);
+    let sources = [
+        include_str!("../../src/http/mod.rs"),
+        include_str!("../../src/http/admin.rs"),
+    ];
+    let routes = sources
+        .into_iter()
+        .flat_map(|source| source.split(".route(").skip(1));
     let routes = routes.filter_map(|rest| rest.split('"').nth(1));
     // A slash at the end is the same endpoint.
     routes
@@ -216,6 +223,7 @@ async fn the_description_names_every_route_and_method() {
     for (path, methods) in paths {
         let example = path
             .replace("{stream_id}", "1")
+            .replace("{event_id}", "1")
             .replace("{file}", "docs.js");
         let refused = request(collector.address, "NONSENSE", &example, &[], b"").await;
         assert_eq!(
@@ -284,6 +292,7 @@ async fn whatever_the_description_allows_is_taken_and_whatever_it_forbids_is_ref
             "1",
             "--no-color",
         ])
+        .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
         .args(["--max-examples", "50", "--request-timeout", "20"])
         .args(["--suppress-health-check", "all", "--continue-on-failure"])
         .output()
@@ -292,7 +301,7 @@ async fn whatever_the_description_allows_is_taken_and_whatever_it_forbids_is_ref
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{errors}");
     assert!(
-        text.contains("Operations:       11 selected / 11 total"),
+        text.contains("Operations:       12 selected / 12 total"),
         "it has tried all: {text}"
     );
     assert_eq!(process.terminate().code(), Some(0));

@@ -46,7 +46,7 @@ const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Error> {
     // Taken apart by hand: extractors would copy all headers.
     let (head, body) = request.into_parts();
-    if validate::is_asked(&head) {
+    if validate::is_asked(&head).map_err(|error| refused(&shared, error))? {
         return validate::answer(&shared, &head, Some(body)).await;
     }
     let (sender, payloads) = match posted(&shared, &head, body).await {
@@ -65,7 +65,7 @@ async fn receive_pixel(
     request: Request,
 ) -> Result<Response, Error> {
     let (head, _) = request.into_parts();
-    if validate::is_asked(&head) {
+    if validate::is_asked(&head).map_err(|error| refused(&shared, error))? {
         return validate::answer(&shared, &head, None).await;
     }
     let bytes = head.uri.query().map_or(0, str::len);

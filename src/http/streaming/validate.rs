@@ -8,22 +8,34 @@ use http::request::Parts;
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use super::payload::{FieldFault, Parsed, Payloads};
+use super::payload::{Parsed, Payloads};
 use super::{Shared, checked_stream_id, payloads, query_payloads};
-use crate::http::{Error, body, extract};
+use crate::http::{Detail, Error, body, extract};
 use crate::schema;
 
 /// Whether a request asks for it.
-pub(super) fn is_asked(head: &Parts) -> bool {
-    let Some(query) = head.uri.query() else {
-        return false;
+///
+/// # Errors
+/// It asks for something else: to store what was only to be tried out would be wrong.
+pub(super) fn is_asked(head: &Parts) -> Result<bool, Error> {
+    let Some(query) = head.uri.query().filter(|query| query.contains("validate")) else {
+        return Ok(false);
     };
-    query.contains("validate")
-        && form_urlencoded::parse(query.as_bytes())
-            .any(|(name, value)| name == "validate" && matches!(&*value, "1" | "true"))
+    let mut is_asked = false;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name == "validate" {
+            is_asked = match &*value {
+                "1" | "true" => true,
+                "0" | "false" => false,
+                _ => return Err(Error::BadRequest("validate must be 1 or 0".to_owned())),
+            };
+        }
+    }
+    Ok(is_asked)
 }
 
-/// The answer: one element of `events` for each event, with its `row` and `warnings`, or with `details` of what is wrong.
+/// The answer: one element of `events` for each event, with its `row` and `warnings`. If an event is wrong, the error that
+/// sending would have given, and null in its place.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     head: &Parts,
@@ -42,22 +54,33 @@ pub(super) async fn answer(
         Payloads::One(parsed) => vec![parsed],
         Payloads::Many(all) => all,
     };
-    let is_valid = all.iter().all(Result::is_ok);
-    let events: Vec<Value> = all
-        .into_iter()
-        .map(|parsed| event(shared, head, parsed))
-        .collect();
-    let status = if is_valid { "valid" } else { "invalid" };
-    Ok(axum::Json(json!({"status": status, "events": events})).into_response())
+    let (mut events, mut details) = (Vec::new(), Vec::new());
+    for (index, parsed) in all.into_iter().enumerate() {
+        match parsed {
+            Ok(parsed) => events.push(row(shared, head, parsed)),
+            Err(fault) => {
+                events.push(Value::Null);
+                details.push(Detail {
+                    index: Some(index),
+                    path: fault.path,
+                    message: fault.message.to_owned(),
+                });
+            }
+        }
+    }
+    if details.is_empty() {
+        let answer = json!({"status": "valid", "events": events});
+        return Ok(axum::Json(answer).into_response());
+    }
+    let error = Error::Field(details);
+    let answer = json!({
+        "status": "error", "code": error.code(), "message": "some events would not be stored",
+        "details": error.details(), "events": events,
+    });
+    Ok((error.status(), axum::Json(answer)).into_response())
 }
 
-fn event(shared: &Shared, head: &Parts, parsed: Result<Parsed, FieldFault>) -> Value {
-    let parsed = match parsed {
-        Ok(parsed) => parsed,
-        Err(fault) => {
-            return json!({"details": [{"path": fault.path, "message": fault.message}]});
-        }
-    };
+fn row(shared: &Shared, head: &Parts, parsed: Parsed) -> Value {
     let visit = extract::visit(shared, super::stream_id(head), head);
     let mut event = parsed.event;
     shared
