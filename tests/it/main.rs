@@ -15,6 +15,7 @@ mod endpoint;
 mod floors;
 mod generated;
 mod golden;
+mod hostile;
 mod independent;
 
 mod restart;

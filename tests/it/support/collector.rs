@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prost::Message;
 use real_streaming::app::{App, Ended, Target};
-use real_streaming::clock::SystemClock;
+use real_streaming::clock::{Clock, SystemClock};
 use real_streaming::config::Config;
 use real_streaming::durable::{Disk, RealDisk};
 use real_streaming::ledger::Ledger;
@@ -65,6 +65,7 @@ pub struct Builder {
     values: BTreeMap<String, String>,
     targets: Vec<Target>,
     disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Builder {
@@ -82,6 +83,7 @@ impl Builder {
             values: BTreeMap::new(),
             targets: Vec::new(),
             disk: Arc::new(RealDisk),
+            clock: SystemClock::shared(),
         };
         let path = |name: &str| builder.folder.path().join(name).display().to_string();
         let (log, dead_letter) = (path("log"), path("dead_letter"));
@@ -118,10 +120,16 @@ impl Builder {
         self
     }
 
+    /// Gives it another clock.
+    pub fn by_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Starts it; the reason if it does not start.
     pub async fn try_start(self) -> Result<Collector, String> {
         let config = Config::from_values(self.values).map_err(|invalid| invalid.to_string())?;
-        let app = App::build_with(&config, self.targets, self.disk, SystemClock::shared())
+        let app = App::build_with(&config, self.targets, self.disk, self.clock)
             .await
             .map_err(|error| error.to_string())?;
         let (address, ledger) = (app.address(), app.ledger());

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod collector;
 pub mod process;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 
