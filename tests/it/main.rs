@@ -12,12 +12,14 @@ mod delivery;
 mod door;
 mod durability;
 mod endpoint;
+mod fault;
 mod floors;
 mod generated;
 mod golden;
 mod hostile;
 mod independent;
-
+mod originals;
+mod replay;
 mod restart;
 mod schema;
 mod support;

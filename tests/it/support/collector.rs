@@ -13,6 +13,7 @@ use real_streaming::config::Config;
 use real_streaming::durable::{Disk, RealDisk};
 use real_streaming::ledger::Ledger;
 use real_streaming::pipeline::DeliveryConfig;
+use real_streaming::schema::json::write_row;
 use real_streaming::schema::{Event, Record};
 use real_streaming::writer::memory::MemoryWriter;
 use real_streaming::writer::{Limits, Writer};
@@ -48,6 +49,16 @@ pub fn events(writer: &MemoryWriter) -> Vec<Event> {
         .iter()
         .map(|record: &Record| Event::decode(record.payload.clone()).expect("an event"))
         .collect()
+}
+
+/// The rows that a destination holds, as JSON.
+pub fn rows(writer: &MemoryWriter) -> Vec<serde_json::Value> {
+    let row = |record: &Record| {
+        let mut json = Vec::new();
+        write_row(&record.payload, &mut json).expect("a row");
+        serde_json::from_slice(&json).expect("JSON")
+    };
+    writer.rows().iter().map(row).collect()
 }
 
 /// The event ids that a destination holds.
