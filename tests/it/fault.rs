@@ -44,7 +44,14 @@ async fn a_panic_is_answered_in_the_one_shape_and_costs_nobody_else() {
     let send = async |id: &str, origin: &str| {
         let path = "/api/v1/streaming/1";
         let headers = [("Origin", origin)];
-        request(collector.address, "POST", path, &headers, event(id).as_bytes()).await
+        request(
+            collector.address,
+            "POST",
+            path,
+            &headers,
+            event(id).as_bytes(),
+        )
+        .await
     };
     for (origin, listed) in [("https://shop.test", true), ("https://other.test", false)] {
         clock.panics.store(true, Ordering::SeqCst);

@@ -44,7 +44,8 @@ const MEMORY_GROWTH: u64 = 96 << 10;
 const MEMORY_PEAK: u64 = 256 << 10;
 
 /// Head of a request up to where headers may be added.
-const HEAD: &str = "POST /api/v1/streaming/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+const HEAD: &str =
+    "POST /api/v1/streaming/1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
 
 /// One request and what must become of it. Its rows are known by their `user_id`, which is its id.
 struct Case {
@@ -123,7 +124,11 @@ impl Case {
         let first = statuses.first().copied().unwrap_or(0);
         expect(
             self.statuses.contains(&first),
-            format!("{statuses:?}, not {:?}: {:?}", self.statuses, exchange.answers.first()),
+            format!(
+                "{statuses:?}, not {:?}: {:?}",
+                self.statuses,
+                exchange.answers.first()
+            ),
         );
         expect(exchange.ended, "the connection does not end".to_owned());
         expect(
@@ -138,9 +143,10 @@ impl Case {
             format!("{} bytes that are no answer", exchange.rest.len()),
         );
         expect(
-            exchange.answers.iter().all(|answer| {
-                answer.header("Access-Control-Allow-Origin").is_none()
-            }),
+            exchange
+                .answers
+                .iter()
+                .all(|answer| answer.header("Access-Control-Allow-Origin").is_none()),
             "a page that is not listed may read the answer".to_owned(),
         );
         let is_error = first >= 400 && !exchange.answers[0].body.is_empty();
@@ -202,7 +208,10 @@ fn event(id: &str, members: &str) -> String {
 
 /// An event with one parameter, `v`, whose value is this JSON.
 fn param(id: &str, value: &str) -> String {
-    event(id, &format!(r#","event_params":[{{"key":"v","value":{value}}}]"#))
+    event(
+        id,
+        &format!(r#","event_params":[{{"key":"v","value":{value}}}]"#),
+    )
 }
 
 /// The binary in a folder of its own.
@@ -293,7 +302,10 @@ async fn each_hostile_request_has_its_answer_and_the_next_one_too() {
             "| {} | {} | {} | {} | {} |",
             case.id,
             case.what.replace('|', "\\|"),
-            exchange.statuses().first().map_or("none".to_owned(), u16::to_string),
+            exchange
+                .statuses()
+                .first()
+                .map_or("none".to_owned(), u16::to_string),
             if case.closes { "ended" } else { "goes on" },
             exchange.took.as_millis()
         );

@@ -72,7 +72,11 @@ fn page(location: &str, referrer: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_an_id_or_with_null_is_stored_under_one_of_its_own() {
-    for members in [json!({}), json!({"event_id": null}), json!({"event_id": ""})] {
+    for members in [
+        json!({}),
+        json!({"event_id": null}),
+        json!({"event_id": ""}),
+    ] {
         let row = row_of(members).await;
         assert_eq!(row["event_id"].as_str().map(str::len), Some(36), "{row}");
     }
@@ -94,7 +98,10 @@ async fn a_collector_that_has_nothing_to_do_does_nothing() {
         if used < WATCHED / 40 {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(40), "busy for {used:?} of {WATCHED:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(40),
+            "busy for {used:?} of {WATCHED:?}"
+        );
     }
     assert_eq!(process.terminate().code(), Some(0));
 }
@@ -114,7 +121,10 @@ async fn numbers_that_fit_nowhere_keep_their_digits() {
         &row,
         &[
             ("/event_params/0/value/int_value", json!(i64::MAX)),
-            ("/event_params/1/value/string_value", json!("9223372036854775808")),
+            (
+                "/event_params/1/value/string_value",
+                json!("9223372036854775808"),
+            ),
             ("/event_params/2/value/int_value", json!(i64::MIN)),
             ("/items/0/quantity", json!(5_000_000_000_i64)),
             ("/items/0/item_list_index", json!("5000000000")),
@@ -135,13 +145,22 @@ async fn a_stream_beyond_64_bits_is_a_stream() {
     }
     collector.stop().await;
     let rows = rows(&writer);
-    let found: Vec<_> = rows.iter().filter_map(|row| row["stream_id"].as_str()).collect();
+    let found: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row["stream_id"].as_str())
+        .collect();
     assert_eq!(found, streams);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn money_is_exact() {
-    for amount in ["19.99", "123456.78", "1234567.89", "0.1", "0.30000000000000004"] {
+    for amount in [
+        "19.99",
+        "123456.78",
+        "1234567.89",
+        "0.1",
+        "0.30000000000000004",
+    ] {
         let number: Value = serde_json::from_str(amount).unwrap();
         let row = row_of(json!({
             "event_params": [{"key": "p", "value": {"float_value": number}}],
@@ -158,7 +177,11 @@ async fn money_is_exact() {
             "/items/0/price",
             "/items/0/item_params/0/value/double_value",
         ] {
-            assert_eq!(text(pointer).as_deref(), Some(amount), "{pointer} of {row:#}");
+            assert_eq!(
+                text(pointer).as_deref(),
+                Some(amount),
+                "{pointer} of {row:#}"
+            );
         }
     }
 }
@@ -188,10 +211,18 @@ async fn a_malformed_address_costs_nothing_but_itself() {
 async fn what_is_no_utf8_is_refused_whatever_its_content_type() {
     let writer = memory("a");
     let collector = Builder::new().to(&writer).start().await;
-    for content_type in ["application/json", "text/plain", "", "text/plain;charset=latin1"] {
+    for content_type in [
+        "application/json",
+        "text/plain",
+        "",
+        "text/plain;charset=latin1",
+    ] {
         let headers = [("Content-Type", content_type), ("Origin", "https://a.test")];
         let answer = send(&collector, &headers, b"{\"event_name\":\"\xe9\"}").await;
-        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("malformed")));
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (400, &json!("malformed"))
+        );
     }
     collector.stop().await;
     assert!(rows(&writer).is_empty());
@@ -232,18 +263,35 @@ async fn the_region_has_two_headers_and_places_are_utf8() {
     let country = ("X-Client-Geo-Country", "PL");
     let rows = stored(&[
         (
-            &[country, ("X-Client-Geo-Region", "Łódzkie"), ("X-Client-Geo-City", "Łódź")],
+            &[
+                country,
+                ("X-Client-Geo-Region", "Łódzkie"),
+                ("X-Client-Geo-City", "Łódź"),
+            ],
             body.clone(),
         ),
         (
-            &[country, ("X-Client-Geo-State", "PL10"), ("X-Client-Geo-City", "São Paulo")],
+            &[
+                country,
+                ("X-Client-Geo-State", "PL10"),
+                ("X-Client-Geo-City", "São Paulo"),
+            ],
             body.clone(),
         ),
         (
-            &[("X-Client-Geo-State", "State"), ("X-Client-Geo-Region", "Region")],
+            &[
+                ("X-Client-Geo-State", "State"),
+                ("X-Client-Geo-Region", "Region"),
+            ],
             body.clone(),
         ),
-        (&[("X-Client-Geo-State", ""), ("X-Client-Geo-Region", "Region")], body),
+        (
+            &[
+                ("X-Client-Geo-State", ""),
+                ("X-Client-Geo-Region", "Region"),
+            ],
+            body,
+        ),
     ])
     .await;
     for (row, region, city) in [
@@ -266,7 +314,12 @@ async fn the_address_is_one_address_and_never_what_a_client_claims() {
         ("1", "full", vec![chain], "34.120.0.1"),
         ("2", "full", vec![chain], "203.0.113.9"),
         ("2", "truncated", vec![chain], "203.0.113.0"),
-        ("1", "full", vec![("X-Forwarded-For", "<script>")], "127.0.0.1"),
+        (
+            "1",
+            "full",
+            vec![("X-Forwarded-For", "<script>")],
+            "127.0.0.1",
+        ),
         ("0", "full", vec![], "127.0.0.1"),
     ] {
         let builder = Builder::new()
@@ -286,7 +339,11 @@ async fn a_slash_at_the_end_is_no_redirect() {
         let body = br#"{"event_name":"a"}"#;
         let headers = [("X-Forwarded-Proto", "https")];
         let answer = request(collector.address, method, path, &headers, body).await;
-        assert_eq!((answer.status, answer.header("Location")), (200, None), "{method}");
+        assert_eq!(
+            (answer.status, answer.header("Location")),
+            (200, None),
+            "{method}"
+        );
     }
     collector.stop().await;
     assert_eq!(rows(&writer).len(), 2);
@@ -296,15 +353,50 @@ async fn a_slash_at_the_end_is_no_redirect() {
 async fn the_traffic_source_is_told_in_the_cases_that_were_wrong() {
     for (location, referrer, source, medium) in [
         ("https://a.test/?gclid=g", "", json!("google"), json!("cpc")),
-        ("https://a.test/?gclid=g", "https://www.google.com/", json!("google"), json!("cpc")),
-        ("https://a.test/?fbclid=f", "https://l.instagram.com/", json!("l.instagram.com"), json!("referral")),
-        ("https://a.test/?UTM_SOURCE=n&Utm_Medium=m", "", json!("n"), json!("m")),
-        ("https://a.test/?utm_source=n", "https://b.test/", json!("n"), Value::Null),
+        (
+            "https://a.test/?gclid=g",
+            "https://www.google.com/",
+            json!("google"),
+            json!("cpc"),
+        ),
+        (
+            "https://a.test/?fbclid=f",
+            "https://l.instagram.com/",
+            json!("l.instagram.com"),
+            json!("referral"),
+        ),
+        (
+            "https://a.test/?UTM_SOURCE=n&Utm_Medium=m",
+            "",
+            json!("n"),
+            json!("m"),
+        ),
+        (
+            "https://a.test/?utm_source=n",
+            "https://b.test/",
+            json!("n"),
+            Value::Null,
+        ),
         ("https://a.test/#utm_source=n", "", Value::Null, Value::Null),
-        ("https://shop.a.co.uk/", "https://www.a.co.uk/", Value::Null, Value::Null),
-        ("https://alice.github.io/", "https://bob.github.io/", json!("bob.github.io"), json!("referral")),
+        (
+            "https://shop.a.co.uk/",
+            "https://www.a.co.uk/",
+            Value::Null,
+            Value::Null,
+        ),
+        (
+            "https://alice.github.io/",
+            "https://bob.github.io/",
+            json!("bob.github.io"),
+            json!("referral"),
+        ),
         ("", "https://b.test/", json!("b.test"), json!("referral")),
-        ("/relative", "https://b.test/", json!("b.test"), json!("referral")),
+        (
+            "/relative",
+            "https://b.test/",
+            json!("b.test"),
+            json!("referral"),
+        ),
     ] {
         let row = row_of(page(location, referrer)).await;
         println!("{location} from {referrer}");
@@ -324,7 +416,10 @@ async fn the_traffic_source_is_told_in_the_cases_that_were_wrong() {
             ("/collector/click_ids/0/value", json!("g")),
         ],
     );
-    assert!(row["collector"]["click_ids"].to_string().contains("fbclid"), "{row}");
+    assert!(
+        row["collector"]["click_ids"].to_string().contains("fbclid"),
+        "{row}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -367,8 +462,14 @@ async fn what_it_took_is_taken_and_lands_in_its_columns() {
         (json!({"float_value": "1.5"}), json!({"double_value": 1.5})),
         (json!({"float_value": true}), json!({"double_value": 1.0})),
         (json!({"double_value": 1.5}), json!({"double_value": 1.5})),
-        (json!({"string_value": "x", "int_value": null, "float_value": null}), json!({"string_value": "x"})),
-        (json!({"string_value": "x", "int_value": 1}), json!({"string_value": "x", "int_value": 1})),
+        (
+            json!({"string_value": "x", "int_value": null, "float_value": null}),
+            json!({"string_value": "x"}),
+        ),
+        (
+            json!({"string_value": "x", "int_value": 1}),
+            json!({"string_value": "x", "int_value": 1}),
+        ),
         (json!({}), json!({})),
     ] {
         check(&row_of(param(slot)).await, &[(value, expected)]);
@@ -431,11 +532,23 @@ async fn what_it_took_is_taken_and_lands_in_its_columns() {
         .filter_map(|param| param["key"].as_str())
         .collect();
     for key in [
-        "currency", "value", "coupon", "payment_type", "shipping_tier", "item_list_id", "item_list_name",
-        "promotion_id", "promotion_name", "creative_name", "creative_slot",
+        "currency",
+        "value",
+        "coupon",
+        "payment_type",
+        "shipping_tier",
+        "item_list_id",
+        "item_list_name",
+        "promotion_id",
+        "promotion_name",
+        "creative_name",
+        "creative_slot",
     ] {
         assert!(keys.contains(&key), "{key} is not in {keys:?}");
     }
     let warnings = row["collector"]["warnings"].to_string();
-    assert!(warnings.contains("nobody") && warnings.contains("timestamp"), "{warnings}");
+    assert!(
+        warnings.contains("nobody") && warnings.contains("timestamp"),
+        "{warnings}"
+    );
 }

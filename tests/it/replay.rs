@@ -150,14 +150,27 @@ async fn what_is_meant_for_others_does_no_harm() {
             "| {} | {} | {} | {statuses:?} |",
             recording.client, recording.scenario, recording.method
         );
-        assert_eq!(statuses.len(), 1, "{recording:?}", recording = recording.target);
+        assert_eq!(
+            statuses.len(),
+            1,
+            "{recording:?}",
+            recording = recording.target
+        );
         let is_known = statuses[0] == 200 || REFUSED.contains(&statuses[0]);
-        assert!(is_known, "{} {}: {exchange:?}", recording.client, recording.scenario);
+        assert!(
+            is_known,
+            "{} {}: {exchange:?}",
+            recording.client, recording.scenario
+        );
         taken += usize::from(statuses[0] == 200);
     }
     collector.takes(r#"{"event_name":"ours"}"#).await;
     collector.stop().await;
-    assert_eq!(rows(&writer).len(), taken + 1, "what is refused is not stored");
+    assert_eq!(
+        rows(&writer).len(),
+        taken + 1,
+        "what is refused is not stored"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -270,3 +270,38 @@ impl AsyncWrite for Stream {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_sends_without_a_pause_is_cut_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(&[b'x'; 3000]).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let state = State::new(Deadlines {
+            head: Duration::from_millis(50),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+        });
+        let mut stream = Stream::new(server, state);
+        let mut byte = [0];
+        let mut reads = 0;
+        let error = loop {
+            match stream.read(&mut byte).await {
+                Ok(count) => reads += count,
+                Err(error) => break error,
+            }
+            // There is always more to read by the time it is asked for.
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(reads < 1500, "it was read to the end");
+    }
+}

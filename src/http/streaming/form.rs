@@ -176,7 +176,12 @@ mod tests {
             ("[1]", json!([1])),
         ] {
             let query = form_urlencoded::Serializer::new(String::new())
-                .extend_pairs([("v", "3"), ("event", "e"), ("page_title", "t"), ("dtcd", whole)])
+                .extend_pairs([
+                    ("v", "3"),
+                    ("event", "e"),
+                    ("page_title", "t"),
+                    ("dtcd", whole),
+                ])
                 .finish();
             assert_eq!(parsed(&query), expected, "{whole}");
         }

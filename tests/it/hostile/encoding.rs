@@ -63,29 +63,69 @@ pub(super) fn cases() -> Vec<Case> {
     // A frame that asks for a window of 2 GiB.
     let window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
     vec![
-        refused("B19", "gzip of 10 GiB: 10 MB on the wire", &[413], encoded("gzip", &gzip_bomb(640)))
-            .closed(),
-        refused("B19b", "gzip of 1.5 GiB: below the limit of the wire", &[413], {
-            encoded("gzip", &gzip_bomb(96))
-        }),
+        refused(
+            "B19",
+            "gzip of 10 GiB: 10 MB on the wire",
+            &[413],
+            encoded("gzip", &gzip_bomb(640)),
+        )
+        .closed(),
+        refused(
+            "B19b",
+            "gzip of 1.5 GiB: below the limit of the wire",
+            &[413],
+            encoded("gzip", &gzip_bomb(96)),
+        ),
         refused("B20", "gzip in gzip, told once", &[400], {
             encoded("gzip", &gzip(&gzip(event("B20", "").as_bytes())))
         }),
         taken("B20b", "gzip in gzip, told twice", {
             encoded("gzip, gzip", &gzip(&gzip(event("B20b", "").as_bytes())))
         }),
-        refused("B20c", "a bomb in a bomb", &[413], encoded("gzip, gzip", &gzip(&gzip(&spaces)))),
-        refused("B20d", "three codings", &[415], encoded("gzip, gzip, gzip", b"{}")),
+        refused(
+            "B20c",
+            "a bomb in a bomb",
+            &[413],
+            encoded("gzip, gzip", &gzip(&gzip(&spaces))),
+        ),
+        refused(
+            "B20d",
+            "three codings",
+            &[415],
+            encoded("gzip, gzip, gzip", b"{}"),
+        ),
         taken("B21", "gzip, br", {
             encoded("gzip, br", &brotli(&gzip(event("B21", "").as_bytes())))
         }),
-        taken("B22", "GZIP", encoded("GZIP", &gzip(event("B22", "").as_bytes()))),
+        taken(
+            "B22",
+            "GZIP",
+            encoded("GZIP", &gzip(event("B22", "").as_bytes())),
+        ),
         refused("B22b", "gzip;q=1", &[415], encoded("gzip;q=1", b"{}")),
-        refused("B22c", "a coding that nobody knows", &[415], encoded("compress", b"{}")),
-        refused("B23", "gzip cut off", &[400], encoded("gzip", &cut[..cut.len() - 9])),
-        refused("B23b", "gzip with a wrong sum", &[400], encoded("gzip", &wrong_sum)),
+        refused(
+            "B22c",
+            "a coding that nobody knows",
+            &[415],
+            encoded("compress", b"{}"),
+        ),
+        refused(
+            "B23",
+            "gzip cut off",
+            &[400],
+            encoded("gzip", &cut[..cut.len() - 9]),
+        ),
+        refused(
+            "B23b",
+            "gzip with a wrong sum",
+            &[400],
+            encoded("gzip", &wrong_sum),
+        ),
         refused("B23c", "gzip with something behind it", &[400], {
-            encoded("gzip", &[gzip(event("B23c", "").as_bytes()), b"junk".to_vec()].concat())
+            encoded(
+                "gzip",
+                &[gzip(event("B23c", "").as_bytes()), b"junk".to_vec()].concat(),
+            )
         }),
         refused("B23d", "nothing, as gzip", &[400], encoded("gzip", b"")),
         taken("B23e", "gzip in two members", {
@@ -96,16 +136,40 @@ pub(super) fn cases() -> Vec<Case> {
             request_with("", gzip(event("B23f", "").as_bytes()))
         })
         .with("/event_name", json!("page_view")),
-        refused("B24", "brotli of 1 GiB in 809 bytes", &[413], encoded("br", BROTLI_BOMB)),
+        refused(
+            "B24",
+            "brotli of 1 GiB in 809 bytes",
+            &[413],
+            encoded("br", BROTLI_BOMB),
+        ),
         refused("B24b", "zstd of 100 MiB", &[413], {
             encoded("zstd", &zstd::encode_all(&spaces[..], 1).unwrap())
         }),
-        refused("B24c", "zstd with a window of 2 GiB", &[400], encoded("zstd", &window)),
-        refused("B25", "gzip that is plain", &[400], encoded("gzip", event("B25", "").as_bytes())),
-        refused("B25b", "brotli that is plain", &[400], encoded("br", event("B25b", "").as_bytes())),
+        refused(
+            "B24c",
+            "zstd with a window of 2 GiB",
+            &[400],
+            encoded("zstd", &window),
+        ),
+        refused(
+            "B25",
+            "gzip that is plain",
+            &[400],
+            encoded("gzip", event("B25", "").as_bytes()),
+        ),
+        refused(
+            "B25b",
+            "brotli that is plain",
+            &[400],
+            encoded("br", event("B25b", "").as_bytes()),
+        ),
         taken("B26", "deflate in zlib's format", {
             encoded("deflate", &zlib(event("B26", "").as_bytes()))
         }),
-        taken("B26b", "deflate bare", encoded("deflate", &deflate(event("B26b", "").as_bytes()))),
+        taken(
+            "B26b",
+            "deflate bare",
+            encoded("deflate", &deflate(event("B26b", "").as_bytes())),
+        ),
     ]
 }

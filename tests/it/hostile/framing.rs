@@ -9,7 +9,8 @@ fn chunk(body: &str) -> String {
 
 pub(super) fn cases() -> Vec<Case> {
     let chunked = "Transfer-Encoding: chunked\r\n";
-    let both = |id: &'static str, lines: &str| framed(format!("{lines}\r\n{}", chunk(&event(id, ""))));
+    let both =
+        |id: &'static str, lines: &str| framed(format!("{lines}\r\n{}", chunk(&event(id, ""))));
     let mut cases = vec![
         refused(
             "B1",
@@ -78,13 +79,48 @@ pub(super) fn cases() -> Vec<Case> {
     let extension = format!("2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(40_000));
     let trailers = format!("2\r\n{{}}\r\n0\r\n{}\r\n", "X: a\r\n".repeat(5_000));
     for (id, what, chunks, statuses) in [
-        ("B5", "a chunk of 2^64 - 1 bytes", "FFFFFFFFFFFFFFFF\r\n", &[400, 408][..]),
-        ("B5b", "a chunk of 2^68 bytes", "FFFFFFFFFFFFFFFFF\r\n", &[400]),
-        ("B5c", "a chunk of -1 bytes", "-1\r\n{}\r\n0\r\n\r\n", &[400]),
-        ("B5d", "a chunk of 0x2 bytes", "0x2\r\n{}\r\n0\r\n\r\n", &[400]),
-        ("B5e", "a chunk without its size", "\r\n{}\r\n0\r\n\r\n", &[400]),
-        ("B5f", "a chunk longer than it says", "1\r\n{}\r\n0\r\n\r\n", &[400]),
-        ("B5g", "a bare line feed behind the size", "2\n{}\r\n0\r\n\r\n", &[400]),
+        (
+            "B5",
+            "a chunk of 2^64 - 1 bytes",
+            "FFFFFFFFFFFFFFFF\r\n",
+            &[400, 408][..],
+        ),
+        (
+            "B5b",
+            "a chunk of 2^68 bytes",
+            "FFFFFFFFFFFFFFFFF\r\n",
+            &[400],
+        ),
+        (
+            "B5c",
+            "a chunk of -1 bytes",
+            "-1\r\n{}\r\n0\r\n\r\n",
+            &[400],
+        ),
+        (
+            "B5d",
+            "a chunk of 0x2 bytes",
+            "0x2\r\n{}\r\n0\r\n\r\n",
+            &[400],
+        ),
+        (
+            "B5e",
+            "a chunk without its size",
+            "\r\n{}\r\n0\r\n\r\n",
+            &[400],
+        ),
+        (
+            "B5f",
+            "a chunk longer than it says",
+            "1\r\n{}\r\n0\r\n\r\n",
+            &[400],
+        ),
+        (
+            "B5g",
+            "a bare line feed behind the size",
+            "2\n{}\r\n0\r\n\r\n",
+            &[400],
+        ),
         ("B5h", "40 kB of chunk extensions", &extension, &[400]),
         ("B5i", "5,000 trailers", &trailers, &[400]),
     ] {
@@ -98,10 +134,22 @@ pub(super) fn cases() -> Vec<Case> {
         b"POST /api/v1/streaming/1 HTTP/1.1\nHost: x\n\n".to_vec(),
     ));
     for (id, what, lines) in [
-        ("B6b", "a header folded onto the next line", "X: a\r\n b\r\n\r\n"),
+        (
+            "B6b",
+            "a header folded onto the next line",
+            "X: a\r\n b\r\n\r\n",
+        ),
         ("B6c", "a space before the colon", "X : a\r\n\r\n"),
-        ("B6d", "control characters in a header", "X: \0\u{7f}\r\n\r\n"),
-        ("B6e", "a bare carriage return in a header", "X: a\rY: b\r\n\r\n"),
+        (
+            "B6d",
+            "control characters in a header",
+            "X: \0\u{7f}\r\n\r\n",
+        ),
+        (
+            "B6e",
+            "a bare carriage return in a header",
+            "X: a\rY: b\r\n\r\n",
+        ),
         ("B6f", "a header without a name", ": a\r\n\r\n"),
         ("B6g", "a header without a colon", "abc\r\n\r\n"),
         ("B6h", "a space before a header's name", " X: a\r\n\r\n"),
@@ -115,14 +163,23 @@ pub(super) fn cases() -> Vec<Case> {
             "B7",
             "a body shorter than Content-Length, then the end",
             &[400],
-            framed(format!("Content-Length: {}\r\n\r\n{whole}", whole.len() + 5)),
+            framed(format!(
+                "Content-Length: {}\r\n\r\n{whole}",
+                whole.len() + 5
+            )),
         )
         .cut(),
         refused("B7b", "a body in chunks that breaks off", &[400], {
             framed(format!("{chunked}\r\n{:x}\r\n{whole}", whole.len()))
         })
         .cut(),
-        refused("B10", "101 headers", &[431], request_with("X: a\r\n".repeat(101), "{}")).closed(),
+        refused(
+            "B10",
+            "101 headers",
+            &[431],
+            request_with("X: a\r\n".repeat(101), "{}"),
+        )
+        .closed(),
         refused("B11", "a cookie of 64 KiB", &[431], {
             request_with(format!("Cookie: {}\r\n", "a".repeat(64 << 10)), "{}")
         })
@@ -135,8 +192,19 @@ pub(super) fn cases() -> Vec<Case> {
         taken("B13", "Expect: 100-continue, and the body at once", {
             request_with("Expect: 100-continue\r\n", event("B13", ""))
         }),
-        taken("B14", "a client that closes its half at once", request(event("B14", ""))).cut(),
-        refused("B14b", "a head that breaks off", &[0, 400], framed("Content-Le")).cut(),
+        taken(
+            "B14",
+            "a client that closes its half at once",
+            request(event("B14", "")),
+        )
+        .cut(),
+        refused(
+            "B14b",
+            "a head that breaks off",
+            &[0, 400],
+            framed("Content-Le"),
+        )
+        .cut(),
     ]);
     cases
 }

@@ -11,23 +11,71 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let thousand = format!("X-Forwarded-For: {}\r\n", vec!["10.0.0.1"; 1000].join(", "));
     for (id, what, headers) in [
-        ("B45", "X-Forwarded-For of a stranger", "X-Forwarded-For: 1.2.3.4\r\n"),
+        (
+            "B45",
+            "X-Forwarded-For of a stranger",
+            "X-Forwarded-For: 1.2.3.4\r\n",
+        ),
         ("B45b", "X-Forwarded-For with 1,000 hops", &thousand),
-        ("B45c", "X-Forwarded-For ::ffff:127.0.0.1", "X-Forwarded-For: ::ffff:10.1.1.1\r\n"),
-        ("B45d", "X-Forwarded-For unknown", "X-Forwarded-For: unknown\r\n"),
-        ("B45e", "X-Forwarded-For with markup", "X-Forwarded-For: <script>\r\n"),
-        ("B45f", "X-Forwarded-For of commas", "X-Forwarded-For: ,,,\r\n"),
-        ("B45g", "X-Forwarded-For twice", "X-Forwarded-For: 127.0.0.1, 8.8.8.8\r\nX-Forwarded-For: 9.9.9.9\r\n"),
-        ("B45h", "Forwarded and X-Real-IP", "Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n"),
+        (
+            "B45c",
+            "X-Forwarded-For ::ffff:127.0.0.1",
+            "X-Forwarded-For: ::ffff:10.1.1.1\r\n",
+        ),
+        (
+            "B45d",
+            "X-Forwarded-For unknown",
+            "X-Forwarded-For: unknown\r\n",
+        ),
+        (
+            "B45e",
+            "X-Forwarded-For with markup",
+            "X-Forwarded-For: <script>\r\n",
+        ),
+        (
+            "B45f",
+            "X-Forwarded-For of commas",
+            "X-Forwarded-For: ,,,\r\n",
+        ),
+        (
+            "B45g",
+            "X-Forwarded-For twice",
+            "X-Forwarded-For: 127.0.0.1, 8.8.8.8\r\nX-Forwarded-For: 9.9.9.9\r\n",
+        ),
+        (
+            "B45h",
+            "Forwarded and X-Real-IP",
+            "Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n",
+        ),
     ] {
         cases.push(with(id, what, headers.as_bytes()).with("/ip", json!("127.0.0.1")));
     }
     // A name that no table knows is stored as it stands, code or control characters are not.
     for (id, what, country, stored) in [
-        ("B46", "a country that is none", &b"ZZ\tDROP"[..], Value::Null),
-        ("B46b", "a country like markup", b"<script>", json!("<script>")),
-        ("B46c", "a country of bytes that are no text", b"\xff\xfe\x80", Value::Null),
-        ("B46d", "a country like a formula", b"=cmd|'x'!A0", json!("=cmd|'x'!A0")),
+        (
+            "B46",
+            "a country that is none",
+            &b"ZZ\tDROP"[..],
+            Value::Null,
+        ),
+        (
+            "B46b",
+            "a country like markup",
+            b"<script>",
+            json!("<script>"),
+        ),
+        (
+            "B46c",
+            "a country of bytes that are no text",
+            b"\xff\xfe\x80",
+            Value::Null,
+        ),
+        (
+            "B46d",
+            "a country like a formula",
+            b"=cmd|'x'!A0",
+            json!("=cmd|'x'!A0"),
+        ),
         ("B46e", "a code of no country", b"ZZ", Value::Null),
     ] {
         let headers = [b"X-Client-Geo-Country: ", country, b"\r\n"].concat();
@@ -74,9 +122,21 @@ pub(super) fn cases() -> Vec<Case> {
     let long_agent = format!("User-Agent: {}\r\n", "a".repeat(50_000));
     for (id, what, headers) in [
         ("B49", "User-Agent of 50 kB", long_agent.as_bytes()),
-        ("B49b", "User-Agent with escapes of a terminal", b"User-Agent: \x1b]0;pwn\x07\x1b[2J\r\n"),
-        ("B49c", "User-Agent of bytes that are no text", b"User-Agent: \x80\x81\xff\r\n"),
-        ("B49d", "User-Agent like a look-up of log4j", b"User-Agent: ${jndi:ldap://x/a}\r\n"),
+        (
+            "B49b",
+            "User-Agent with escapes of a terminal",
+            b"User-Agent: \x1b]0;pwn\x07\x1b[2J\r\n",
+        ),
+        (
+            "B49c",
+            "User-Agent of bytes that are no text",
+            b"User-Agent: \x80\x81\xff\r\n",
+        ),
+        (
+            "B49d",
+            "User-Agent like a look-up of log4j",
+            b"User-Agent: ${jndi:ldap://x/a}\r\n",
+        ),
     ] {
         let case = with(id, what, headers);
         // Control characters cannot stand in a header; hyper ends such a connection.
@@ -89,9 +149,17 @@ pub(super) fn cases() -> Vec<Case> {
     let long_type = format!("text/plain;x={}", "y".repeat(10_000));
     for (id, what, content_type) in [
         ("B51", "no Content-Type", None),
-        ("B51b", "text/plain with UTF-7", Some("text/plain;charset=utf-7")),
+        (
+            "B51b",
+            "text/plain with UTF-7",
+            Some("text/plain;charset=utf-7"),
+        ),
         ("B51c", "a Content-Type of 10 kB", Some(long_type.as_str())),
-        ("B51d", "multipart that holds JSON", Some("multipart/form-data; boundary=x")),
+        (
+            "B51d",
+            "multipart that holds JSON",
+            Some("multipart/form-data; boundary=x"),
+        ),
         ("B51e", "a Content-Type of signs", Some("\"/;;=,")),
     ] {
         let body = event(id, "");

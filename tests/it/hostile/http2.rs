@@ -207,38 +207,129 @@ async fn floods_of_frames_end_their_connection() {
     let silent = |_: u32| Vec::new();
     type Again = Box<dyn FnMut(u32) -> Vec<u8> + Send>;
     let floods: Vec<(&str, Vec<u8>, Again, bool)> = vec![
-        ("B15 rapid reset", begin(), Box::new(many(move |n| {
-            [headers(odd(n)), frame(RST_STREAM, 0, odd(n), &8_u32.to_be_bytes())].concat()
-        })), true),
-        ("B16 endless CONTINUATION", [begin(), frame(HEADERS, 0, 1, &block(&[]))].concat(),
-            Box::new(many(|_| frame(CONTINUATION, 0, 1, &literal("x", &"y".repeat(100))))), true),
-        ("B16b empty CONTINUATION", [begin(), frame(HEADERS, 0, 1, &block(&[]))].concat(),
-            Box::new(many(|_| frame(CONTINUATION, 0, 1, &[]))), true),
-        ("B17 streams without end", begin(), Box::new(many(move |n| headers(odd(n)))), true),
-        ("B17b 10,000 streams, then silence",
-            [begin(), (0..10_000).flat_map(|n| headers(odd(n))).collect()].concat(), Box::new(silent), true),
-        ("B18 PING, answers taken", begin(), Box::new(many(|_| frame(PING, 0, 0, &[0; 8]))), true),
-        ("B18b PING, answers not taken", begin(), Box::new(many(|_| frame(PING, 0, 0, &[0; 8]))), false),
-        ("B18c SETTINGS, answers taken", begin(), Box::new(many(|_| frame(SETTINGS_FRAME, 0, 0, &[]))), true),
-        ("B18d SETTINGS, answers not taken", begin(), Box::new(many(|_| frame(SETTINGS_FRAME, 0, 0, &[]))), false),
-        ("B18e PING behind a request", [begin(), one.clone()].concat(), Box::new(many(|_| frame(PING, 0, 0, &[0; 8]))), true),
-        ("B18f PRIORITY", begin(), Box::new(many(|_| frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 0]))), true),
-        ("B18g WINDOW_UPDATE", begin(), Box::new(many(|_| frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()))), true),
-        ("B18h empty DATA", [begin(), headers(1)].concat(), Box::new(many(|_| frame(DATA, 0, 1, &[]))), true),
-        ("B18i HPACK bomb, again and again", begin(), Box::new(move |n| {
-            frame(HEADERS, END_HEADERS | END_STREAM, odd(n), &block(&bomb))
-        }), true),
-        ("B18j a frame of 16 MiB", [begin(), vec![0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1]].concat(),
-            Box::new(|_| vec![0; 65_536]), true),
-        ("B18k more DATA than the window", [begin(), headers(1)].concat(),
-            Box::new(|_| frame(DATA, 0, 1, &[b' '; 16_384])), true),
-        ("B18l HTTP/1 behind the preface", PREFACE.to_vec(),
-            Box::new(|_| b"POST /api/v1/streaming/1 HTTP/1.1\r\n\r\n".to_vec()), true),
-        ("B18m no answer taken: a window of 0", [
+        (
+            "B15 rapid reset",
+            begin(),
+            Box::new(many(move |n| {
+                [
+                    headers(odd(n)),
+                    frame(RST_STREAM, 0, odd(n), &8_u32.to_be_bytes()),
+                ]
+                .concat()
+            })),
+            true,
+        ),
+        (
+            "B16 endless CONTINUATION",
+            [begin(), frame(HEADERS, 0, 1, &block(&[]))].concat(),
+            Box::new(many(|_| {
+                frame(CONTINUATION, 0, 1, &literal("x", &"y".repeat(100)))
+            })),
+            true,
+        ),
+        (
+            "B16b empty CONTINUATION",
+            [begin(), frame(HEADERS, 0, 1, &block(&[]))].concat(),
+            Box::new(many(|_| frame(CONTINUATION, 0, 1, &[]))),
+            true,
+        ),
+        (
+            "B17 streams without end",
+            begin(),
+            Box::new(many(move |n| headers(odd(n)))),
+            true,
+        ),
+        (
+            "B17b 10,000 streams, then silence",
+            [begin(), (0..10_000).flat_map(|n| headers(odd(n))).collect()].concat(),
+            Box::new(silent),
+            true,
+        ),
+        (
+            "B18 PING, answers taken",
+            begin(),
+            Box::new(many(|_| frame(PING, 0, 0, &[0; 8]))),
+            true,
+        ),
+        (
+            "B18b PING, answers not taken",
+            begin(),
+            Box::new(many(|_| frame(PING, 0, 0, &[0; 8]))),
+            false,
+        ),
+        (
+            "B18c SETTINGS, answers taken",
+            begin(),
+            Box::new(many(|_| frame(SETTINGS_FRAME, 0, 0, &[]))),
+            true,
+        ),
+        (
+            "B18d SETTINGS, answers not taken",
+            begin(),
+            Box::new(many(|_| frame(SETTINGS_FRAME, 0, 0, &[]))),
+            false,
+        ),
+        (
+            "B18e PING behind a request",
+            [begin(), one.clone()].concat(),
+            Box::new(many(|_| frame(PING, 0, 0, &[0; 8]))),
+            true,
+        ),
+        (
+            "B18f PRIORITY",
+            begin(),
+            Box::new(many(|_| frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 0]))),
+            true,
+        ),
+        (
+            "B18g WINDOW_UPDATE",
+            begin(),
+            Box::new(many(|_| frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()))),
+            true,
+        ),
+        (
+            "B18h empty DATA",
+            [begin(), headers(1)].concat(),
+            Box::new(many(|_| frame(DATA, 0, 1, &[]))),
+            true,
+        ),
+        (
+            "B18i HPACK bomb, again and again",
+            begin(),
+            Box::new(move |n| frame(HEADERS, END_HEADERS | END_STREAM, odd(n), &block(&bomb))),
+            true,
+        ),
+        (
+            "B18j a frame of 16 MiB",
+            [begin(), vec![0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1]].concat(),
+            Box::new(|_| vec![0; 65_536]),
+            true,
+        ),
+        (
+            "B18k more DATA than the window",
+            [begin(), headers(1)].concat(),
+            Box::new(|_| frame(DATA, 0, 1, &[b' '; 16_384])),
+            true,
+        ),
+        (
+            "B18l HTTP/1 behind the preface",
             PREFACE.to_vec(),
-            frame(SETTINGS_FRAME, 0, 0, &[0, 4, 0, 0, 0, 0]),
-            (0..100).flat_map(|n| request(odd(n), &event("h2-window", ""))).collect(),
-        ].concat(), Box::new(silent), true),
+            Box::new(|_| b"POST /api/v1/streaming/1 HTTP/1.1\r\n\r\n".to_vec()),
+            true,
+        ),
+        (
+            "B18m no answer taken: a window of 0",
+            [
+                PREFACE.to_vec(),
+                frame(SETTINGS_FRAME, 0, 0, &[0, 4, 0, 0, 0, 0]),
+                (0..100)
+                    .flat_map(|n| request(odd(n), &event("h2-window", "")))
+                    .collect(),
+            ]
+            .concat(),
+            Box::new(silent),
+            true,
+        ),
     ];
     for (what, first, again, listens) in floods {
         let (resident, _) = process.memory();

@@ -82,12 +82,36 @@ async fn slow_clients_are_cut_at_their_deadline() {
         slow("empty lines", b"\r\n", b"\r\n", "", 1.5),
         slow("a head, byte by byte", HEAD.as_bytes(), b"x", "", 1.5),
         slow("half of HTTP/2's preface", b"PRI * HT", b"", "", 1.5),
-        slow("HTTP/2's preface, then nothing", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"", "any", 1.5),
+        slow(
+            "HTTP/2's preface, then nothing",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"",
+            "any",
+            1.5,
+        ),
         slow("a body, byte by byte", &waiting, b" ", "HTTP/1.1 408", 2.0),
-        slow("a body that never comes", &waiting, b"", "HTTP/1.1 408", 2.0),
-        slow("Expect: 100-continue and no body", expecting.as_bytes(), b"", "HTTP/1.1 100", 2.0),
+        slow(
+            "a body that never comes",
+            &waiting,
+            b"",
+            "HTTP/1.1 408",
+            2.0,
+        ),
+        slow(
+            "Expect: 100-continue and no body",
+            expecting.as_bytes(),
+            b"",
+            "HTTP/1.1 100",
+            2.0,
+        ),
         slow("no second request", &whole, b"", "HTTP/1.1 200", 2.5),
-        slow("a second head, byte by byte", &second, b"a", "HTTP/1.1 200", 1.5),
+        slow(
+            "a second head, byte by byte",
+            &second,
+            b"a",
+            "HTTP/1.1 200",
+            1.5,
+        ),
     ];
     let mut clients = JoinSet::new();
     for slow in all {
@@ -95,7 +119,12 @@ async fn slow_clients_are_cut_at_their_deadline() {
         clients.spawn(async move {
             let (took, answer) = trickle(address, &slow).await;
             let deadline = Duration::from_secs_f64(slow.deadline);
-            println!("| {} | {:.1} s | {:?} |", slow.what, took.as_secs_f64(), answer.lines().next());
+            println!(
+                "| {} | {:.1} s | {:?} |",
+                slow.what,
+                took.as_secs_f64(),
+                answer.lines().next()
+            );
             assert!(
                 took + ms(20) >= deadline && took < deadline + SLACK,
                 "{}: {took:?}",
@@ -151,7 +180,10 @@ async fn who_takes_no_answer_is_cut_and_costs_a_bounded_amount() {
     }
     while let Some(took) = clients.join_next().await {
         let took = took.expect("it ends");
-        assert!(took > Duration::from_secs(3), "the others are heard: {took:?}");
+        assert!(
+            took > Duration::from_secs(3),
+            "the others are heard: {took:?}"
+        );
         println!("cut after {:.1} s", took.as_secs_f64());
     }
     good(&process).await;

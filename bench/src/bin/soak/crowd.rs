@@ -57,7 +57,8 @@ const LATE: Duration = Duration::from_secs(2);
 /// How long the crowd may take to gather.
 const GATHER_LIMIT: Duration = Duration::from_secs(120);
 
-const HEAD: &[u8] = b"POST /api/v1/streaming/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n";
+const HEAD: &[u8] =
+    b"POST /api/v1/streaming/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n";
 
 /// What a connection of the crowd does.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +97,10 @@ struct Crowd {
 
 impl Crowd {
     fn new(address: SocketAddr) -> Result<Self, Failure> {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
         Ok(Self {
             runtime: Some(runtime),
             address,
@@ -155,7 +159,9 @@ async fn live(
     let begun = Instant::now();
     match habit {
         Habit::Idle => {
-            stream.write_all(b"GET /liveness HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+            stream
+                .write_all(b"GET /liveness HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .await?;
             let mut answer = [0; 1024];
             let count = stream.read(&mut answer).await?;
             if !answer[..count].starts_with(b"HTTP/1.1 200") {
@@ -201,7 +207,11 @@ async fn until_ended(stream: TcpStream, habit: Habit) {
 fn raise_descriptor_limit(wanted: usize) -> Result<(), Failure> {
     let limit = getrlimit(Resource::Nofile);
     if limit.maximum.is_some_and(|most| most < wanted as u64) {
-        return Err(format!("{wanted} descriptors are needed, {:?} allowed (ulimit -Hn)", limit.maximum).into());
+        return Err(format!(
+            "{wanted} descriptors are needed, {:?} allowed (ulimit -Hn)",
+            limit.maximum
+        )
+        .into());
     }
     Ok(setrlimit(
         Resource::Nofile,
@@ -239,14 +249,24 @@ pub(crate) fn run(soak: &Soak, options: &Options) -> Result<(), Failure> {
     let start = Instant::now();
     while idle.held.load(Ordering::Relaxed) < options.idle {
         if start.elapsed() > GATHER_LIMIT {
-            return Err(format!("only {} idle connections", idle.held.load(Ordering::Relaxed)).into());
+            return Err(format!(
+                "only {} idle connections",
+                idle.held.load(Ordering::Relaxed)
+            )
+            .into());
         }
         sleep(Duration::from_millis(50));
     }
-    println!("{all} connections gathered in {:.1} s", start.elapsed().as_secs_f64());
+    println!(
+        "{all} connections gathered in {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
     let crowded = measure(&mut client, &collector, options.rate, options.seconds)?;
     report("in the crowd", &crowded, &collector)?;
-    let slow = (check_cut("slow heads", &heads, HEADER_TIMEOUT), check_cut("slow bodies", &bodies, BODY_TIMEOUT));
+    let slow = (
+        check_cut("slow heads", &heads, HEADER_TIMEOUT),
+        check_cut("slow bodies", &bodies, BODY_TIMEOUT),
+    );
     let dropped = idle.ended.load(Ordering::Relaxed);
 
     let _more = crowd.gather(SURGE + options.slow, Habit::Idle);
@@ -314,9 +334,8 @@ fn check_cut(what: &str, counts: &Counts, deadline: Duration) -> Result<(), Fail
         shortest.as_secs_f64(),
         longest.as_secs_f64()
     );
-    let is_right = ended > 0
-        && shortest + Duration::from_millis(500) > deadline
-        && longest < deadline + LATE;
+    let is_right =
+        ended > 0 && shortest + Duration::from_millis(500) > deadline && longest < deadline + LATE;
     if is_right {
         Ok(())
     } else {
