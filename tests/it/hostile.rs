@@ -58,6 +58,7 @@ struct Case {
     cut: bool,
     rows: usize,
     holds: Vec<(&'static str, Value)>,
+    at_receipt: bool,
 }
 
 /// A request that is taken: 200, one row, and the connection goes on.
@@ -71,6 +72,7 @@ fn taken(id: &'static str, what: &'static str, bytes: Vec<u8>) -> Case {
         cut: false,
         rows: 1,
         holds: Vec::new(),
+        at_receipt: false,
     }
 }
 
@@ -110,6 +112,14 @@ impl Case {
     fn with(mut self, pointer: &'static str, value: Value) -> Self {
         self.holds.push((pointer, value));
         self
+    }
+
+    /// The event is taken to have happened when it came, whatever its client says.
+    fn at_receipt(self) -> Self {
+        Self {
+            at_receipt: true,
+            ..self
+        }
     }
 
     /// What is wrong with what came back.
@@ -170,6 +180,15 @@ impl Case {
                 mine.len(),
                 self.rows
             ));
+        }
+        for row in mine.iter().filter(|_| self.at_receipt) {
+            let (time, came) = (&row["event_timestamp"], &row["synced_at_micros_"]);
+            if !time.is_number() || time != came {
+                faults.push(format!(
+                    "{} ({}): it happened at {time}",
+                    self.id, self.what
+                ));
+            }
         }
         for (pointer, expected) in &self.holds {
             let found = mine.last().and_then(|row| row.pointer(pointer));
