@@ -5,7 +5,7 @@ VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/real-streaming/venv
 RUN_DIR := $(CARGO_TARGET_DIR)/tmp
 BENCH_BIN := $(CARGO_TARGET_DIR)/release
 SOAK := $(BENCH_BIN)/soak --dir $(RUN_DIR) --python $(VENV)/bin/python --scripts bench
-SCENARIOS := million kill9 commits visibility
+SCENARIOS := million kill9 commits crowd visibility
 
 .PHONY: bench bench-build soak $(SCENARIOS:%=soak-%) venv check-rig
 
@@ -16,7 +16,7 @@ bench-build:
 bench: bench-build
 	$(BENCH_BIN)/bench --dir $(RUN_DIR) $(BENCH_ARGS)
 
-soak: soak-million soak-kill9 soak-commits
+soak: soak-million soak-kill9 soak-commits soak-crowd
 
 $(SCENARIOS:%=soak-%): soak-%: bench-build venv
 	$(SOAK) $* $(SOAK_ARGS)

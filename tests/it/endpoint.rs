@@ -98,6 +98,26 @@ async fn a_bad_event_in_an_array_costs_its_neighbours_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_names_a_bounded_number_of_bad_events() {
+    let writer = memory("a");
+    let collector = Builder::new().to(&writer).start().await;
+    for (count, listed) in [(1000, 1000), (1001, 1001), (3000, 1001)] {
+        let body = format!("[{}{}]", "{},".repeat(count), event(&count.to_string()));
+        let answer = post(collector.address, &body).await;
+        assert_eq!(answer.status, 422);
+        let json = answer.json();
+        let details = json["details"].as_array().unwrap();
+        assert_eq!(details.len(), listed);
+        assert_eq!(details[999]["index"], 999);
+        let more = details.get(1000).map(|detail| detail["message"].clone());
+        let expected = format!("{} more, which are not listed", count - 1000);
+        assert_eq!(more, (count > 1000).then(|| json!(expected)));
+    }
+    collector.stop().await;
+    assert_eq!(ids(&writer), ["1000", "1001", "3000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_whole_array_is_answered_ok() {
     let writer = memory("a");
     let collector = Builder::new().to(&writer).start().await;

@@ -76,17 +76,20 @@ impl State {
         self.phase.store(phase, Ordering::Relaxed);
     }
 
-    fn bytes_came(&self, bytes: &[u8]) {
+    /// Bytes have come; whether they came too late.
+    fn bytes_came(&self) -> bool {
         match self.phase.load(Ordering::Relaxed) {
-            NEW => {
-                self.is_http2
-                    .store(bytes.starts_with(PREFACE), Ordering::Relaxed);
-                // Its time goes on: the first head counts from the accept.
-                self.phase.store(HEAD, Ordering::Relaxed);
+            BUSY => return false,
+            // Its time goes on: the first head counts from the accept.
+            NEW => self.phase.store(HEAD, Ordering::Relaxed),
+            IDLE if !self.is_http2.load(Ordering::Relaxed) => {
+                self.enter(HEAD);
+                return false;
             }
-            IDLE if !self.is_http2.load(Ordering::Relaxed) => self.enter(HEAD),
             _ => {}
         }
+        self.deadline()
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -145,6 +148,8 @@ pub(super) struct Stream {
     inner: TcpStream,
     state: Arc<State>,
     reading: Pin<Box<Sleep>>,
+    /// What of HTTP/2's beginning has not come yet; empty also once something else has.
+    preface: &'static [u8],
     /// Set while the client takes nothing.
     writing: Option<Pin<Box<Sleep>>>,
 }
@@ -156,7 +161,22 @@ impl Stream {
             inner,
             state,
             reading,
+            preface: PREFACE,
             writing: None,
+        }
+    }
+
+    /// Looks for HTTP/2's beginning, in as many pieces as it comes.
+    fn watch_for_preface(&mut self, come: &[u8]) {
+        let length = come.len().min(self.preface.len());
+        if length == 0 {
+            return;
+        }
+        let (expected, rest) = self.preface.split_at(length);
+        let is_http2 = come.starts_with(expected);
+        self.preface = if is_http2 { rest } else { &[] };
+        if is_http2 && rest.is_empty() {
+            self.state.is_http2.store(true, Ordering::Relaxed);
         }
     }
 
@@ -193,7 +213,12 @@ impl AsyncRead for Stream {
         if let Poll::Ready(result) = Pin::new(&mut this.inner).poll_read(cx, buf) {
             let come = &buf.filled()[before..];
             if !come.is_empty() {
-                this.state.bytes_came(come);
+                this.watch_for_preface(come);
+                // Who sends without a pause is never found waiting below.
+                if this.state.bytes_came() {
+                    buf.set_filled(before);
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
             }
             return Poll::Ready(result);
         }
@@ -243,5 +268,40 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_sends_without_a_pause_is_cut_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(&[b'x'; 3000]).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let state = State::new(Deadlines {
+            head: Duration::from_millis(50),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+        });
+        let mut stream = Stream::new(server, state);
+        let mut byte = [0];
+        let mut reads = 0;
+        let error = loop {
+            match stream.read(&mut byte).await {
+                Ok(count) => reads += count,
+                Err(error) => break error,
+            }
+            // There is always more to read by the time it is asked for.
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(reads < 1500, "it was read to the end");
     }
 }

@@ -182,6 +182,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // A page that goes away closes its half behind its last event: that one counts too.
+        .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()

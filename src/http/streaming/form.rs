@@ -35,17 +35,18 @@ pub(super) fn is_form(content_type: &str, body: &[u8]) -> bool {
 }
 
 /// The JSON of what a query or form says. The tag's GET mode puts all of it into `dtdc` (base64 of JSON)
-/// or `dtcd` (JSON).
+/// or `dtcd` (JSON), all but the event's name.
 ///
 /// # Errors
 /// `dtdc` or `dtcd` hold something else.
 pub(super) fn json(encoded: &[u8]) -> Result<String, Error> {
     let mut members = Members::default();
     let mut event = None;
+    let mut whole = None;
     for (name, value) in form_urlencoded::parse(encoded) {
         match name.as_ref() {
-            "dtdc" => return text(&decode(&value)?),
-            "dtcd" => return Ok(value.into_owned()),
+            "dtdc" => whole = Some(text(&decode(&value)?)?),
+            "dtcd" => whole = Some(value.into_owned()),
             "event" => event = Some(value),
             // For the collector, not of the event.
             WRITE_KEY_MEMBER | "validate" => {}
@@ -67,8 +68,25 @@ pub(super) fn json(encoded: &[u8]) -> Result<String, Error> {
     if !has_version {
         members.text("v".into(), "2");
     }
-    // Texts and checked JSON always serialise.
-    Ok(serde_json::to_string(&members).unwrap_or_default())
+    match whole {
+        Some(whole) => {
+            let is_beside = |name: &str| matches!(name, "event_name" | "v");
+            members.0.retain(|(name, _)| is_beside(name));
+            Ok(joined(&members.json(), whole))
+        }
+        None => Ok(members.json()),
+    }
+}
+
+/// The members of both objects; of those in both, the reader takes the latter's. What is no object stays.
+fn joined(beside: &str, whole: String) -> String {
+    let Some(members) = whole.trim_start().strip_prefix('{') else {
+        return whole;
+    };
+    let is_empty = members.trim_start().starts_with('}');
+    let comma = if is_empty { "" } else { "," };
+    let beside = beside.strip_suffix('}').unwrap_or(beside);
+    format!("{beside}{comma}{members}")
 }
 
 /// Members of an object, in order.
@@ -79,6 +97,11 @@ impl<'a> Members<'a> {
     fn text(&mut self, name: Cow<'a, str>, value: &str) {
         self.0
             .extend(to_raw_value(value).ok().map(|value| (name, value)));
+    }
+
+    /// Texts and checked JSON always serialise.
+    fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 
@@ -136,7 +159,7 @@ mod tests {
     fn the_whole_event_may_come_in_one_value() {
         // {"event_name":"ä"} in base64, in its alphabet for URLs, with pluses that became spaces.
         let encoded = base64::engine::general_purpose::STANDARD.encode(r#"{"event_name":"ä>>>?"}"#);
-        let expected = json!({"event_name":"ä>>>?"});
+        let expected = json!({"event_name":"ä>>>?","v":"2"});
         let url_safe = encoded.replace('+', "-").replace('/', "_");
         for dtdc in [&encoded, encoded.trim_end_matches('='), &url_safe] {
             assert_eq!(
@@ -147,8 +170,24 @@ mod tests {
         }
         assert_eq!(
             parsed("dtcd=%7B%22event_name%22%3A%22a%22%7D"),
-            json!({"event_name":"a"})
+            json!({"event_name":"a","v":"2"})
         );
+        // The tag leaves its name to the query. What is no object is left to the reader.
+        for (whole, expected) in [
+            (r#"{"x":1}"#, json!({"event_name":"e","v":"3","x":1})),
+            (" { } ", json!({"event_name":"e","v":"3"})),
+            ("[1]", json!([1])),
+        ] {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .extend_pairs([
+                    ("v", "3"),
+                    ("event", "e"),
+                    ("page_title", "t"),
+                    ("dtcd", whole),
+                ])
+                .finish();
+            assert_eq!(parsed(&query), expected, "{whole}");
+        }
         for bad in ["dtdc=%", "dtdc=/w=="] {
             assert!(
                 matches!(json(bad.as_bytes()), Err(Error::BadRequest(_))),

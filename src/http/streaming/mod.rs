@@ -30,6 +30,9 @@ use payload::{FieldFault, Parsed, Payloads};
 /// Longest stream id.
 const MAX_STREAM_ID_BYTES: usize = 128;
 
+/// Most events that an answer names: a client that takes no answers must not cost much memory.
+const MAX_DETAILS: usize = 1000;
+
 /// What this path answers, by method.
 pub(super) fn methods() -> MethodRouter<Arc<Shared>> {
     post(receive)
@@ -220,8 +223,10 @@ impl Fault {
         let retry = faults
             .iter()
             .any(|(_, fault)| matches!(fault, Self::Refused(_)));
-        let details = faults
+        let unnamed = faults.len().saturating_sub(MAX_DETAILS);
+        let mut details: Vec<Detail> = faults
             .into_iter()
+            .take(MAX_DETAILS)
             .map(|(index, fault)| {
                 let (path, message) = match fault {
                     Self::Field(fault) => (fault.path, fault.message.to_owned()),
@@ -237,6 +242,13 @@ impl Fault {
                 }
             })
             .collect();
+        if unnamed > 0 {
+            details.push(Detail {
+                index: None,
+                path: String::new(),
+                message: format!("{unnamed} more, which are not listed"),
+            });
+        }
         Error::Some { details, retry }
     }
 }

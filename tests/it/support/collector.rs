@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use prost::Message;
 use real_streaming::app::{App, Ended, Target};
-use real_streaming::clock::SystemClock;
+use real_streaming::clock::{Clock, SystemClock};
 use real_streaming::config::Config;
 use real_streaming::durable::{Disk, RealDisk};
 use real_streaming::ledger::Ledger;
 use real_streaming::pipeline::DeliveryConfig;
+use real_streaming::schema::json::write_row;
 use real_streaming::schema::{Event, Record};
 use real_streaming::writer::memory::MemoryWriter;
 use real_streaming::writer::{Limits, Writer};
@@ -50,6 +51,16 @@ pub fn events(writer: &MemoryWriter) -> Vec<Event> {
         .collect()
 }
 
+/// The rows that a destination holds, as JSON.
+pub fn rows(writer: &MemoryWriter) -> Vec<serde_json::Value> {
+    let row = |record: &Record| {
+        let mut json = Vec::new();
+        write_row(&record.payload, &mut json).expect("a row");
+        serde_json::from_slice(&json).expect("JSON")
+    };
+    writer.rows().iter().map(row).collect()
+}
+
 /// The event ids that a destination holds.
 pub fn ids(writer: &MemoryWriter) -> Vec<String> {
     events(writer)
@@ -65,6 +76,7 @@ pub struct Builder {
     values: BTreeMap<String, String>,
     targets: Vec<Target>,
     disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Builder {
@@ -82,6 +94,7 @@ impl Builder {
             values: BTreeMap::new(),
             targets: Vec::new(),
             disk: Arc::new(RealDisk),
+            clock: SystemClock::shared(),
         };
         let path = |name: &str| builder.folder.path().join(name).display().to_string();
         let (log, dead_letter) = (path("log"), path("dead_letter"));
@@ -119,10 +132,16 @@ impl Builder {
         self
     }
 
+    /// Gives it another clock.
+    pub fn by_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Starts it; the reason if it does not start.
     pub async fn try_start(self) -> Result<Collector, String> {
         let config = Config::from_values(self.values).map_err(|invalid| invalid.to_string())?;
-        let app = App::build_with(&config, self.targets, self.disk, SystemClock::shared())
+        let app = App::build_with(&config, self.targets, self.disk, self.clock)
             .await
             .map_err(|error| error.to_string())?;
         let (address, ledger) = (app.address(), app.ledger());

@@ -4,6 +4,7 @@ pub mod client;
 pub mod collector;
 pub mod process;
 pub mod python;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 

@@ -58,6 +58,35 @@ impl Process {
         process
     }
 
+    /// Its id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory in KiB: resident now, and the most that ever was.
+    pub fn memory(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.and_then(|line| line.split_whitespace().next());
+            value.and_then(|value| value.parse().ok()).expect(name)
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// Processor time used so far.
+    pub fn cpu(&self) -> Duration {
+        /// USER_HZ is 100 on every Linux that matters.
+        const TICK: Duration = Duration::from_millis(10);
+        let path = format!("/proc/{}/stat", self.pid());
+        let stat = std::fs::read_to_string(path).expect("it runs");
+        // The second field is a name in parentheses; utime and stime are the 14th and 15th.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let used = fields.split(' ').skip(11).take(2);
+        TICK * used.filter_map(|ticks| ticks.parse::<u32>().ok()).sum()
+    }
+
     /// Ends it without warning.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");

@@ -4,6 +4,7 @@
 //! - `million`: full load, nothing lost, nothing twice
 //! - `kill9`: SIGKILL at random moments under load, restart, unanswered events sent again with the same id
 //! - `commits`: thousands of commits: files, transaction log, memory, how soon an event is visible
+//! - `crowd`: thousands of idle and slow connections beside the good ones
 //! - `visibility`: only how soon an event is visible
 //!
 //! Exits with 1 on any breach. The seed is printed; a run with the same seed sends the same events and
@@ -22,6 +23,7 @@ use real_streaming_bench::mix::Mix;
 use real_streaming_bench::oracle::Oracle;
 
 mod commits;
+mod crowd;
 mod kill9;
 
 /// Longest time until everything is delivered once the load has ended.
@@ -71,6 +73,8 @@ enum Scenario {
     Kill9(kill9::Options),
     /// Thousands of commits.
     Commits(commits::Options),
+    /// Thousands of idle and slow connections.
+    Crowd(crowd::Options),
     /// How soon an event is visible.
     Visibility(commits::VisibilityOptions),
 }
@@ -215,6 +219,7 @@ fn main() -> Result<ExitCode, Failure> {
         } => soak.million(*events, *connections),
         Scenario::Kill9(options) => kill9::run(&mut soak, options),
         Scenario::Commits(options) => commits::run(&soak, options),
+        Scenario::Crowd(options) => crowd::run(&soak, options),
         Scenario::Visibility(options) => commits::visibility(&soak, options),
     };
     if let Err(error) = &result {
