@@ -30,7 +30,7 @@ pub struct Detail {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The body is not JSON.
-    #[error("the body is not valid JSON: {0}")]
+    #[error("{0}")]
     Malformed(String),
     /// A path or query parameter is wrong.
     #[error("{0}")]

@@ -38,7 +38,7 @@ async def try_it_out(page):
     answer = operation.locator(".live-responses-table")
     return {
         "example": json.loads(example),
-        "status": (await answer.locator("td.response-col_status").inner_text()).split()[0],
+        "status": (await answer.locator("tbody td.response-col_status").inner_text()).split()[0],
         "body": json.loads(await answer.locator(".microlight, .highlight-code code").first.inner_text()),
     }
 

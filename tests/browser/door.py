@@ -49,7 +49,7 @@ async def visit(browser, edge, origin):
     answers = {
         "text": await page.evaluate(f"read({example})"),
         "json": await page.evaluate("post(event('json'), {'Content-Type': 'application/json'})"),
-        "wrong": await page.evaluate("post('{\"event_name\": 7}')"),
+        "wrong": await page.evaluate("post('{\"event_params\": []}')"),
         "malformed": await page.evaluate("post('{')"),
         "pixel": await page.evaluate("pixel('pixel')"),
         "beacon": await page.evaluate("beacon('beacon')"),

@@ -1,25 +1,13 @@
 //! A reader that knows nothing of this program finds exactly what was sent, soon, and while files are merged.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::process::Process;
+use crate::support::python::python;
 use crate::support::{event, post, request};
-
-/// Python with `bench/requirements.txt`, as `make test` installs it.
-fn python() -> PathBuf {
-    if let Some(python) = std::env::var_os("PYTHON") {
-        return python.into();
-    }
-    let home = std::env::var_os("HOME")
-        .map(PathBuf::from)
-        .unwrap_or_default();
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or(home.join(".cache"), PathBuf::from);
-    cache.join("real-streaming/venv/bin/python")
-}
 
 /// What a query of DuckDB over the table gives, one object a row. Times come as microseconds.
 fn query(folder: &Path, sql: &str) -> Result<Vec<Value>, String> {
@@ -35,14 +23,8 @@ for row in cursor.fetchall():
 sys.stdout.flush()
 os._exit(0)
 "#;
-    let python = python();
-    assert!(
-        python.is_file(),
-        "{} is missing: run `make venv`",
-        python.display()
-    );
     let table = folder.join("data/events");
-    let output = Command::new(python)
+    let output = python()
         .args(["-c", script])
         .arg(table)
         .arg(sql)

@@ -8,6 +8,7 @@
 )]
 
 mod binary;
+mod browser;
 mod delivery;
 mod door;
 mod durability;
@@ -16,7 +17,6 @@ mod floors;
 mod generated;
 mod golden;
 mod independent;
-
 mod restart;
 mod schema;
 mod support;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod collector;
 pub mod process;
+pub mod python;
 
 use std::time::{Duration, Instant};
 
