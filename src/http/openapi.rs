@@ -1,184 +1,293 @@
-//! The OpenAPI 3.1 description of the endpoints (<https://spec.openapis.org/oas/v3.1.0>).
+//! The OpenAPI 3.1 description of the endpoints (<https://spec.openapis.org/oas/v3.1.0>): each route of
+//! [`router`](super::router) with every status it can answer. Tests hold both against each other.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use super::assets;
+
+mod schemas;
 
 /// The description.
 pub fn document() -> Value {
-    let error = json!({"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}});
-    let answer = |description: &str| {
-        let mut answer = error.clone();
-        answer["description"] = json!(description);
-        answer
-    };
-    let probe = |summary: &str| json!({"get": {"summary": summary, "responses": {"200": {"description": "OK"}}}});
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Real Streaming",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Collects web events. A 2xx means that the event is durable.",
+            "description": "Collects web events. A 2xx means that the event is durable.\n\n\
+                What is not HTTP, or has too long a head, is answered with 400, 414 or 431 without a body; \
+                a method that a path does not take with 405 and `Allow`.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "This collector"}],
+        "tags": [
+            {"name": "events", "description": "Sending events"},
+            {"name": "state", "description": "How the collector is"},
+            {"name": "documentation", "description": "This description, and pages that draw it"},
+        ],
         "paths": {
-            "/api/v1/streaming/{stream_id}": {
-                "post": {
-                    "summary": "Collect one event, or an array of them",
-                    "operationId": "streaming",
-                    "parameters": [stream_id()],
-                    "requestBody": {
-                        "required": true,
-                        "description": "JSON under any content type; compressed as Content-Encoding says",
-                        "content": {"application/json": {
-                            "schema": {"oneOf": [
-                                {"$ref": "#/components/schemas/Event"},
-                                {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
-                            ]},
-                            "example": example(),
-                        }},
+            "/api/v1/streaming/{stream_id}": streaming(),
+            "/health": get("state", "health", "What runs, and how the destinations are", &[("200", json_answer(
+                "It runs", &json!({
+                    "type": "object", "required": ["status", "service", "version", "destinations"],
+                    "properties": {
+                        "status": {"const": "healthy"}, "service": {"type": "string"}, "version": {"type": "string"},
+                        "destinations": destinations(),
                     },
-                    "responses": {
-                        "200": {
-                            "description": "Every event is durable",
-                            "content": {"application/json": {"schema": {
-                                "type": "object", "required": ["status"],
-                                "properties": {"status": {"const": "ok"}},
-                            }}},
-                        },
-                        "400": answer("The body is not JSON, or the path is wrong"),
-                        "403": answer("The page's origin is not listed, and those are refused"),
-                        "408": answer("The body did not come in time"),
-                        "413": answer("The body or an event is too large"),
-                        "415": answer("The body is compressed in a way that is not known"),
-                        "422": answer("An event has a wrong field; in an array the others are stored"),
-                        "500": answer("A fault of the collector; send it again"),
-                        "503": answer("Nothing can be made durable now; send it again after Retry-After"),
-                    },
-                },
-                "get": {
-                    "summary": "Collect one event from the query, for pixels and tags",
-                    "operationId": "streamingPixel",
-                    "parameters": [stream_id(), {
-                        "name": "event_name", "in": "query", "required": true,
-                        "schema": {"type": "string", "minLength": 1}, "example": "page_view",
-                    }],
-                    "responses": {
-                        "200": {
-                            "description": "The event is durable; a transparent pixel",
-                            "content": {"image/gif": {"schema": {"type": "string", "contentMediaType": "image/gif"}}},
-                        },
-                        "400": answer("The query or the path is wrong"),
-                        "403": answer("The page's origin is not listed, and those are refused"),
-                        "413": answer("The event is too large"),
-                        "422": answer("The event has a wrong field"),
-                        "500": answer("A fault of the collector; send it again"),
-                        "503": answer("Nothing can be made durable now; send it again after Retry-After"),
-                    },
-                },
-            },
-            "/health": probe("What runs"),
-            "/liveness": probe("Whether the process answers"),
-            "/readiness": {"get": {"summary": "Whether an event would be taken now", "responses": {
-                "200": {"description": "Yes"}, "503": {"description": "No"},
-            }}},
-            "/metrics": probe("Counts, as Prometheus text"),
+                }),
+            ))]),
+            "/liveness": get("state", "liveness", "Whether the process answers", &[("200", json_answer(
+                "It does", &json!({"type": "object", "required": ["status"], "properties": {"status": {"const": "alive"}}}),
+            ))]),
+            "/readiness": get("state", "readiness", "Whether an event would be taken now", &[
+                ("200", json_answer("Yes", &readiness())),
+                ("503", json_answer("No, or no answer in time", &json!({"anyOf": [readiness(), reference("schemas", "Error")]}))),
+            ]),
+            "/metrics": get("state", "metrics", "Counts, as Prometheus text", &[("200", answer(
+                "Every event that was sent, by its outcome", "text/plain", &json!({"type": "string"}),
+            ))]),
+            "/openapi.json": file("openapi", "This description", &["application/json"], &json!({"type": "object"})),
+            "/docs": file("docs", "This description, drawn by Swagger UI", &["text/html"], &json!({"type": "string"})),
+            "/redoc": file("redoc", "This description, drawn by ReDoc", &["text/html"], &json!({"type": "string"})),
+            "/static/{file}": static_files(),
         },
-        "components": {"schemas": schemas()},
+        "components": {"schemas": schemas::all(), "responses": refusals()},
     })
 }
 
-fn stream_id() -> Value {
-    json!({
+fn streaming() -> Value {
+    let stream_id = json!({
         "name": "stream_id", "in": "path", "required": true,
+        "description": "Which of your sites or apps sends; becomes the column `stream_id`",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
         "example": "1",
+    });
+    // These look at nothing but the method.
+    let any_stream_id = json!({
+        "name": "stream_id", "in": "path", "required": true, "schema": {"type": "string"}, "example": "1",
+    });
+    let event = reference("schemas", "Event");
+    json!({
+        "post": {
+            "tags": ["events"],
+            "summary": "Collect one event, or an array of them",
+            "description": "JSON under any content type, or a form; compressed or not (`gzip`, `br`, `zstd`, `deflate`). \
+                In an array a wrong event costs its neighbours nothing: 422 names it, the others are stored. \
+                Fields that nobody knows are ignored and listed in the column `collector.warnings`.",
+            "operationId": "streaming",
+            "parameters": [stream_id],
+            "requestBody": {
+                "required": true,
+                "content": {"application/json": {
+                    "schema": {"anyOf": [event, {"type": "array", "maxItems": 10_000, "items": event}]},
+                    "examples": examples(),
+                }},
+            },
+            "responses": responses(&[
+                ("200", with_cookie(json_answer("Every event is durable", &json!({
+                    "type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}},
+                })))),
+                refusal("400"), refusal("404"), refusal("408"), refusal("413"), refusal("415"), refusal("422"),
+            ]),
+        },
+        "get": {
+            "tags": ["events"],
+            "summary": "Collect one event from the query, for pixels and tags",
+            "description": "Fields of an event as parameters, those that are objects or lists as their JSON; any other \
+                parameter becomes an event parameter. The whole event may come in one: `dtcd` (JSON) or `dtdc` (base64 of JSON).",
+            "operationId": "streamingPixel",
+            "parameters": [stream_id, {
+                "name": "event_name", "in": "query", "required": true,
+                "schema": {"type": "string", "pattern": "\\S"}, "example": "page_view",
+            }],
+            "responses": responses(&[
+                ("200", with_cookie(answer("The event is durable; a transparent pixel", "image/gif", &gif()))),
+                refusal("400"), refusal("404"), refusal("413"), refusal("422"),
+            ]),
+        },
+        "head": {
+            "tags": ["events"],
+            "summary": "As GET would be answered; collects nothing",
+            "operationId": "streamingHead",
+            "parameters": [any_stream_id],
+            "responses": responses(&[("200", answer("What GET gives", "image/gif", &gif())), refusal("404")]),
+        },
+        "options": {
+            "tags": ["events"],
+            "summary": "Which methods there are; browsers ask so before a page may send",
+            "operationId": "streamingOptions",
+            "parameters": [any_stream_id],
+            "responses": responses(&[
+                ("204", json!({
+                    "description": "The methods, in `Allow`; to a browser's question whether this page may use them",
+                    "headers": {"Allow": {"schema": {"type": "string"}}},
+                })),
+                refusal("404"),
+            ]),
+        },
     })
 }
 
-fn example() -> Value {
-    json!({
+/// The first one is what `/docs` offers to try.
+fn examples() -> Value {
+    let page_view = json!({
         "event_name": "page_view",
         "event_params": [
             {"key": "page_location", "value": {"string_value": "https://example.com/?utm_source=newsletter"}},
             {"key": "page_title", "value": {"string_value": "Home"}},
         ],
+    });
+    let purchase = json!({
+        "event_name": "purchase",
+        "event_id": "T-1",
+        "event_params": [{"key": "page_location", "value": {"string_value": "https://example.com/cart"}}],
+        "privacy_info": {"ad_storage": "denied", "analytics_storage": "granted"},
+        "ecommerce": {"transaction_id": "T-1", "value": 39.98, "currency": "EUR"},
+        "items": [{"item_id": "SKU-1", "item_name": "Mug", "price": 19.99, "quantity": 2}],
+    });
+    json!({
+        "page_view": {"summary": "A page view", "value": page_view},
+        "purchase": {"summary": "A purchase", "value": purchase},
+        "several": {"summary": "Several events", "value": [page_view, purchase]},
     })
 }
 
-fn schemas() -> Value {
-    let text = || json!({"type": ["string", "null"]});
-    let number = || json!({"type": ["number", "null"]});
-    let integer = || json!({"type": ["integer", "null"]});
-    let object = |texts: &[&str], numbers: &[&str], integers: &[&str]| {
-        let mut properties = serde_json::Map::new();
-        properties.extend(texts.iter().map(|name| ((*name).to_owned(), text())));
-        properties.extend(numbers.iter().map(|name| ((*name).to_owned(), number())));
-        properties.extend(integers.iter().map(|name| ((*name).to_owned(), integer())));
-        json!({"type": ["object", "null"], "properties": properties})
-    };
-    let states = [
-        "ad_storage",
-        "ad_user_data",
-        "ad_personalization",
-        "analytics_storage",
-        "functionality_storage",
-        "personalization_storage",
-        "security_storage",
-    ];
-    let consent: serde_json::Map<String, Value> = states
-        .iter()
-        .map(|state| {
-            (
-                (*state).to_owned(),
-                json!({"type": ["boolean", "string", "null"]}),
-            )
-        })
-        .collect();
-    let params =
-        json!({"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Param"}});
+fn gif() -> Value {
+    json!({"type": "string", "contentMediaType": "image/gif"})
+}
+
+fn readiness() -> Value {
     json!({
-        "Event": {
-            "type": "object",
-            "required": ["event_name"],
-            "properties": {
-                "event_name": {"type": "string", "minLength": 1},
-                "event_id": {"type": ["string", "null"], "maxLength": 512, "description": "Events with the same stream_id, event_name and event_id are stored once"},
-                "event_params": params,
-                "user_id": text(),
-                "user_properties": params,
-                "privacy_info": {"type": ["object", "null"], "properties": consent},
-                "app_info": object(&["id", "firebase_app_id", "install_source", "install_store", "version"], &[], &[]),
-                "ecommerce": object(
-                    &["transaction_id", "currency", "coupon", "payment_type", "shipping_tier", "item_list_id", "item_list_name",
-                      "promotion_id", "promotion_name", "creative_name", "creative_slot"],
-                    &["value", "tax", "shipping"], &["total_item_quantity"]),
-                "items": {"type": ["array", "null"], "items": object(
-                    &["item_id", "item_name", "affiliation", "coupon", "item_brand", "item_category", "item_category2",
-                      "item_category3", "item_category4", "item_category5", "item_list_id", "item_list_name", "item_variant",
-                      "location_id", "promotion_id", "promotion_name", "creative_name", "creative_slot"],
-                    &["discount", "price"], &["index", "quantity"])},
-                "timestamp_micros": {"type": ["integer", "null"], "description": "Client's time, microseconds since 1970-01-01 UTC; counts within the last 72 hours"},
-            },
-        },
-        "Param": {
-            "type": "object",
-            "required": ["key"],
-            "properties": {
-                "key": {"type": "string"},
-                "value": object(&["string_value"], &["float_value", "double_value"], &["int_value"]),
-            },
-        },
-        "Error": {
-            "type": "object",
-            "required": ["status", "code", "message", "details"],
-            "properties": {
-                "status": {"const": "error"},
-                "code": {"type": "string"},
-                "message": {"type": "string"},
-                "details": {"type": "array", "items": {"type": "object", "properties": {
-                    "index": {"type": "integer"}, "path": {"type": "string"}, "message": {"type": "string"},
-                }}},
-            },
-        },
+        "type": "object", "required": ["status", "destinations"],
+        "properties": {"status": {"type": "string"}, "destinations": destinations()},
     })
+}
+
+fn destinations() -> Value {
+    json!({"type": "array", "items": {
+        "type": "object", "required": ["name", "healthy", "pending"],
+        "properties": {
+            "name": {"type": "string"}, "healthy": {"type": "boolean"},
+            "pending": {"type": "integer", "description": "Events that it has not taken yet"},
+        },
+    }})
+}
+
+/// A file that browsers keep.
+fn file(id: &str, summary: &str, media_types: &[&str], schema: &Value) -> Value {
+    let content: Map<String, Value> = media_types
+        .iter()
+        .map(|media_type| ((*media_type).to_owned(), json!({"schema": schema})))
+        .collect();
+    let header = |description| json!({"description": description, "schema": {"type": "string"}});
+    let headers = json!({
+        "ETag": header("Changes with the content"),
+        "Cache-Control": header("For how long it may be kept"),
+    });
+    get(
+        "documentation",
+        id,
+        summary,
+        &[
+            (
+                "200",
+                json!({"description": "The file, compressed as Accept-Encoding says", "content": content, "headers": headers}),
+            ),
+            (
+                "304",
+                json!({"description": "The client has it: If-None-Match names its ETag", "headers": headers}),
+            ),
+        ],
+    )
+}
+
+fn static_files() -> Value {
+    let media_types = ["text/javascript", "text/css", "image/png", "text/plain"];
+    let mut path = file(
+        "static",
+        "Scripts and styles of the pages",
+        &media_types,
+        &json!({"type": "string"}),
+    );
+    path["get"]["parameters"] = json!([{
+        "name": "file", "in": "path", "required": true,
+        "schema": {"type": "string", "enum": assets::names()},
+    }]);
+    path["get"]["responses"]["404"] = refusal("404").1;
+    path
+}
+
+fn get(tag: &str, id: &str, summary: &str, answers: &[(&str, Value)]) -> Value {
+    json!({"get": {"tags": [tag], "summary": summary, "operationId": id, "responses": responses(answers)}})
+}
+
+/// These answers, and those that every path can give.
+fn responses(answers: &[(&str, Value)]) -> Value {
+    let everywhere = ["403", "500", "503"].map(refusal);
+    let mut responses = Map::new();
+    for (status, answer) in everywhere.iter().chain(answers) {
+        responses.insert((*status).to_owned(), answer.clone());
+    }
+    responses.sort_keys();
+    Value::Object(responses)
+}
+
+/// What the statuses of errors mean.
+const REFUSALS: [(&str, &str); 9] = [
+    ("400", "It cannot be read; nothing is stored"),
+    (
+        "403",
+        "The page's origin is not listed, and those are refused",
+    ),
+    ("404", "There is nothing at this path"),
+    ("408", "The body did not come in time; send it again"),
+    ("413", "The body or an event is too large"),
+    ("415", "The body is compressed in a way that is not known"),
+    (
+        "422",
+        "An event has a wrong field, `details` names it; in an array the others are stored",
+    ),
+    ("500", "A fault of the collector; send it again"),
+    (
+        "503",
+        "Nothing can be made durable now, or not in time; send it again after Retry-After",
+    ),
+];
+
+fn refusals() -> Value {
+    let mut refusals = Map::new();
+    for (status, meaning) in REFUSALS {
+        let mut refusal = json_answer(meaning, &reference("schemas", "Error"));
+        if status == "503" {
+            let seconds =
+                json!({"description": "Seconds", "required": true, "schema": {"type": "integer"}});
+            refusal["headers"] = json!({"Retry-After": seconds});
+        }
+        refusals.insert(status.to_owned(), refusal);
+    }
+    Value::Object(refusals)
+}
+
+fn refusal(status: &'static str) -> (&'static str, Value) {
+    (status, reference("responses", status))
+}
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{kind}/{name}")})
+}
+
+fn json_answer(description: &str, schema: &Value) -> Value {
+    answer(description, "application/json", schema)
+}
+
+fn answer(description: &str, media_type: &str, schema: &Value) -> Value {
+    json!({"description": description, "content": {media_type: {"schema": schema}}})
+}
+
+fn with_cookie(mut answer: Value) -> Value {
+    answer["headers"] = json!({"Set-Cookie": {
+        "description": "`__uid__`, by which the visitor is known again; not if an event denies `analytics_storage`",
+        "schema": {"type": "string"},
+    }});
+    answer
 }

@@ -61,7 +61,7 @@ async def visit(browser, edge, origin):
     await page.evaluate("sendWhenGone('closed')")
     await page.close(run_before_unload=True)
     sent = {f"{occasion}_{way}" for occasion in ("left", "closed") for way in ("hidden", "beacon", "fetch")}
-    # A page that may not send JSON sends no blob of it either.
+    # A page that may send no JSON sends no blob of it either.
     blob = {"blob"} if "status" in answers["json"] else set()
     await edge.until_answered({"beacon"} | blob | sent, begun)
     return {

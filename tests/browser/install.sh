@@ -9,7 +9,8 @@ if [ "$(id -u)" != 0 ]; then
 	as_root="sudo --non-interactive"
 fi
 install() {
-	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends -o DPkg::Lock::Timeout=300 chromium libnss3-tools
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 chromium libnss3-tools
 }
 # Lists of packages may be missing or old.
 install || { $as_root apt-get update --quiet && install; } || true

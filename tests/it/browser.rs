@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, command};
-use crate::support::python::python;
+use crate::support::python::tool;
 
 const LOCAL: &str = "http://localhost:3000";
 const SHOP: &str = "https://www.shop.example";
@@ -35,7 +36,7 @@ const SENT: [&str; 11] = [
 fn play(script: &str, process: &Process, folder: &Path) -> Value {
     let browser = folder.join("browser");
     std::fs::create_dir(&browser).expect("a folder for the browser");
-    let output = python()
+    let output = Command::new(tool("python"))
         .arg("-B")
         .arg(
             Path::new(env!("CARGO_MANIFEST_DIR"))

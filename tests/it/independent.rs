@@ -1,12 +1,13 @@
 //! A reader that knows nothing of this program finds exactly what was sent, soon, and while files are merged.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::process::Process;
-use crate::support::python::python;
+use crate::support::python::tool;
 use crate::support::{event, post, request};
 
 /// What a query of DuckDB over the table gives, one object a row. Times come as microseconds.
@@ -24,7 +25,7 @@ sys.stdout.flush()
 os._exit(0)
 "#;
     let table = folder.join("data/events");
-    let output = python()
+    let output = Command::new(tool("python"))
         .args(["-c", script])
         .arg(table)
         .arg(sql)

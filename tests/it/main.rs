@@ -10,6 +10,7 @@
 mod binary;
 mod browser;
 mod delivery;
+mod docs;
 mod door;
 mod durability;
 mod endpoint;

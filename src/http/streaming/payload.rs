@@ -28,7 +28,7 @@ pub const MAX_EVENT_ID: usize = 512;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Top-level fields of the data tag that GA4 has as event parameters.
-const FLAT_PARAMS: [&str; 8] = [
+pub const FLAT_PARAMS: [&str; 8] = [
     "page_location",
     "page_hostname",
     "page_path",

@@ -1,23 +1,22 @@
-//! Python, in which independent readers and browsers are told what to do.
+//! The tools of `bench/requirements.txt`, as `make test` installs them.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-/// Python with `bench/requirements.txt`, as `make test` installs it.
-pub fn python() -> Command {
-    let python = std::env::var_os("PYTHON").map_or_else(installed, PathBuf::from);
+/// A program beside the Python that `PYTHON` names, or in the folder where `make venv` puts it.
+pub fn tool(name: &str) -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let tool = match variable("PYTHON") {
+        Some(python) => python.with_file_name(name),
+        None => {
+            let cache = variable("XDG_CACHE_HOME")
+                .unwrap_or_else(|| variable("HOME").unwrap_or_default().join(".cache"));
+            cache.join("real-streaming/venv/bin").join(name)
+        }
+    };
     assert!(
-        python.is_file(),
+        tool.is_file(),
         "{} is missing: run `make venv`",
-        python.display()
+        tool.display()
     );
-    Command::new(python)
-}
-
-fn installed() -> PathBuf {
-    let home = std::env::var_os("HOME")
-        .map(PathBuf::from)
-        .unwrap_or_default();
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or(home.join(".cache"), PathBuf::from);
-    cache.join("real-streaming/venv/bin/python")
+    tool
 }

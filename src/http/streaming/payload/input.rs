@@ -234,7 +234,11 @@ impl<'de> Input<'de> {
         match Number::parse(&digits) {
             Some(Number::Whole(value)) => Ok(Some(value as f64)),
             Some(Number::Fraction(value)) => Ok(Some(value)),
-            _ => Err(fault(&at, "must be a number, with '.' before its fraction")),
+            number => number
+                .and_then(|_| digits.parse().ok())
+                .filter(|value: &f64| value.is_finite() && *value != 0.0)
+                .map(Some)
+                .ok_or_else(|| fault(&at, "must be a number, with '.' before its fraction")),
         }
     }
 

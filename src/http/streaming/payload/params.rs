@@ -11,7 +11,7 @@ use super::input::{Fault, Input, Number, Path, digits, fault};
 use super::json::{Kind, Scalar};
 use crate::schema::{EventParam, UserProperty, UserPropertyValue, Value};
 
-/// Members of a value's object.
+/// Members of a value's object, the slots first.
 const SLOTS: [&str; 7] = [
     "string_value",
     "int_value",
@@ -21,6 +21,9 @@ const SLOTS: [&str; 7] = [
     "timestamp_micros",
     "value",
 ];
+
+/// How many of them are slots.
+const TYPED: usize = 4;
 
 /// A value as it was sent, and when it was set if that was sent with it.
 #[derive(Debug, Default)]
@@ -184,16 +187,28 @@ fn sent(input: &mut Input<'_>, at: &Path<'_>) -> Result<Option<Sent>, Fault> {
     Ok(Some(sent))
 }
 
-/// Whether an object of slots comes next: an empty one, or one that begins with a slot. Nothing is consumed.
+/// Whether an object of slots comes next: an empty one, one that begins with a member of such, or one that has
+/// a slot anywhere, since the order of members means nothing. Nothing is consumed.
 fn has_slots(input: &mut Input<'_>) -> Result<bool, Fault> {
     if input.json.peek()? != Kind::Object {
         return Ok(false);
     }
     let start = input.json.position();
     input.json.enter();
-    let first = input.json.next_key()?;
+    let mut found = match input.json.next_key()? {
+        None => true,
+        Some(first) if SLOTS.contains(&first.as_ref()) => true,
+        Some(_) => {
+            input.json.skip()?;
+            false
+        }
+    };
+    while !found && let Some(name) = input.json.next_key()? {
+        found = SLOTS[..TYPED].contains(&name.as_ref());
+        input.json.skip()?;
+    }
     input.json.rewind(start);
-    Ok(first.is_none_or(|name| SLOTS.contains(&name.as_ref())))
+    Ok(found)
 }
 
 impl From<Value> for Sent {

@@ -182,6 +182,30 @@ fn numbers_are_never_changed_silently() {
 }
 
 #[test]
+fn the_order_of_members_means_nothing() {
+    check_value(r#"{"other":[{}],"int_value":3}"#, int(3), 1);
+    check_value(r#"{"int_value":3,"other":[{}]}"#, int(3), 1);
+    let nested = r#"{"currency":"EUR","value":5}"#;
+    check_value(nested, string(nested), 1);
+    check_fault(
+        r#""event_params":{"p":{"other":{},"string_value":{}}}"#,
+        "event_params.p.string_value",
+    );
+}
+
+#[test]
+fn a_number_is_the_same_however_it_is_written() {
+    for price in [
+        "1e20",
+        "100000000000000000000",
+        r#""100000000000000000000""#,
+    ] {
+        let items = with(&format!(r#""items":[{{"price":{price}}}]"#)).items;
+        assert_eq!(items[0].price, Some(1e20), "{price}");
+    }
+}
+
+#[test]
 fn bare_values_go_where_ga4_puts_them() {
     check_value("5", int(5), 0);
     check_value("5.0", int(5), 0);
@@ -484,6 +508,7 @@ fn wrong_values_are_faults_that_name_their_path() {
     check_fault(r#""items":[{"price":"31,99"}]"#, "items[0].price");
     check_fault(r#""items":[{"price":"inf"}]"#, "items[0].price");
     check_fault(r#""items":[{"price":1e999}]"#, "items[0].price");
+    check_fault(r#""items":[{"price":1e-999}]"#, "items[0].price");
     check_fault(r#""items":["x"]"#, "items[0]");
     check_fault(r#""privacy_info":[]"#, "privacy_info");
     check_fault(r#""ecommerce":5"#, "ecommerce");
