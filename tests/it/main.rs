@@ -9,6 +9,7 @@
 
 mod admin;
 mod binary;
+mod browser;
 mod delivery;
 mod deployment;
 mod docs;

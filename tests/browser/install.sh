@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs Debian's Chromium, which tests run, and certutil, by which it trusts their certificates.
+set -eu
+installed() { [ -x /usr/bin/chromium ] && command -v certutil >/dev/null; }
+! installed || exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+	as_root="sudo --non-interactive"
+fi
+install() {
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 chromium libnss3-tools
+}
+# Lists of packages may be missing or old.
+install || { $as_root apt-get update --quiet && install; } || true
+installed || {
+	echo "the tests of browsers need the Debian packages chromium and libnss3-tools; install them as root" >&2
+	exit 1
+}
