@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::client::try_request;
-use crate::support::process::{Process, command};
+use crate::support::process::{Process, command, rows};
 use crate::support::{event, metrics, post};
 
 fn run(folder: &Path, values: &[(&str, &str)], arguments: &[&str]) -> Output {
@@ -15,20 +15,6 @@ fn run(folder: &Path, values: &[(&str, &str)], arguments: &[&str]) -> Output {
         .args(arguments)
         .output()
         .expect("the binary runs")
-}
-
-/// The rows that `show` prints.
-fn rows(folder: &Path) -> Vec<Value> {
-    let output = run(folder, &[], &["show", "-n", "1000000"]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).expect("text");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a row"))
-        .collect()
 }
 
 fn ids(rows: &[Value]) -> Vec<&str> {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::process::{Process, command};
+use crate::support::process::{Process, rows};
 use crate::support::python::tool;
 
 const LOCAL: &str = "http://localhost:3000";
@@ -56,18 +56,6 @@ fn play(script: &str, process: &Process, folder: &Path) -> Value {
     );
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
-}
-
-/// The stored rows.
-fn rows(folder: &Path) -> Vec<Value> {
-    let shown = command(folder, &[])
-        .args(["show", "-n", "1000000"])
-        .output()
-        .expect("the binary runs");
-    let text = String::from_utf8(shown.stdout).expect("text");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a row"))
-        .collect()
 }
 
 fn text(value: &Value) -> &str {

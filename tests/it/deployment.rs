@@ -119,6 +119,7 @@ fn the_image_is_built_from_all_that_the_sources_include() {
     let mut included = vec![
         path("Cargo.toml"),
         path("Cargo.lock"),
+        path("build.rs"),
         path("bench"),
         path("benches"),
     ];

@@ -7,7 +7,7 @@ use real_streaming::clock::{Clock, Micros, SystemClock};
 use serde_json::json;
 
 use crate::support::collector::{ids, memory};
-use crate::support::{Builder, event, request};
+use crate::support::{Builder, event, metrics, request};
 
 /// A clock that panics in the next request that asks for the time.
 #[derive(Debug)]
@@ -80,9 +80,9 @@ async fn a_panic_is_answered_in_the_one_shape_and_costs_nobody_else() {
     }
     // Sent again, as it says, the event is taken: the one that failed left nothing behind.
     assert_eq!(send("lost", "https://shop.test").await.status, 200);
-    let metrics = request(collector.address, "GET", "/metrics", &[], b"").await;
+    let metrics = metrics(collector.address).await;
     let counted = r#"requests_refused_total{reason="other"} 2"#;
-    assert!(metrics.body.contains(counted), "{}", metrics.body);
+    assert!(metrics.contains(counted), "{metrics}");
     collector.stop().await;
     assert_eq!(ids(&writer), ["lost"]);
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// A running binary; killed when it is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -21,6 +23,23 @@ pub fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
         command.env(format!("APP_CONFIG__{name}"), value);
     }
     command
+}
+
+/// The rows that `show` prints.
+pub fn rows(folder: &Path) -> Vec<Value> {
+    let output = command(folder, &[])
+        .args(["show", "-n", "1000000"])
+        .output()
+        .expect("the binary runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a row"))
+        .collect()
 }
 
 impl Process {
