@@ -8,6 +8,8 @@
 )]
 
 mod admin;
+#[cfg(feature = "bigquery")]
+mod bigquery_fake;
 mod binary;
 mod browser;
 mod delivery;
