@@ -8,6 +8,8 @@
 )]
 
 mod admin;
+#[cfg(feature = "bigquery")]
+mod bigquery;
 mod binary;
 mod browser;
 mod delivery;

@@ -113,7 +113,9 @@ async fn answer_all(
                 idle.as_secs()
             )),
         };
-        let _gone = replies.send((Instant::now() + latency, Reply::End(end))).await;
+        let _gone = replies
+            .send((Instant::now() + latency, Reply::End(end)))
+            .await;
         return;
     }
 }

@@ -35,7 +35,10 @@ pub async fn answer(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let method = request.uri().path().strip_prefix("/google.cloud.bigquery.storage.v1.BigQueryWrite/");
+    let method = request
+        .uri()
+        .path()
+        .strip_prefix("/google.cloud.bigquery.storage.v1.BigQueryWrite/");
     match method.unwrap_or_default() {
         "AppendRows" => {
             let serve = service_fn(|request| {
@@ -55,7 +58,9 @@ pub async fn answer(
                     stream.map(tonic::Response::new)
                 }
             });
-            Grpc::new(ProstCodec::default()).unary(create, request).await
+            Grpc::new(ProstCodec::default())
+                .unary(create, request)
+                .await
         }
         "GetWriteStream" => {
             let get = service_fn(|request: tonic::Request<GetWriteStreamRequest>| {
@@ -79,7 +84,9 @@ pub async fn answer(
                     count.map(tonic::Response::new)
                 }
             });
-            Grpc::new(ProstCodec::default()).unary(finalize, request).await
+            Grpc::new(ProstCodec::default())
+                .unary(finalize, request)
+                .await
         }
         other => Status::unimplemented(format!("no method {other}")).into_http(),
     }
@@ -90,11 +97,17 @@ pub async fn answer(
 /// # Errors
 /// It is not.
 pub fn check_route(metadata: &MetadataMap, key: &str, value: &str) -> Result<(), Status> {
-    let params = metadata.get("x-goog-request-params").and_then(|params| params.to_str().ok());
+    let params = metadata
+        .get("x-goog-request-params")
+        .and_then(|params| params.to_str().ok());
     let Some(params) = params else {
-        return Err(Status::invalid_argument("Missing metadata x-goog-request-params."));
+        return Err(Status::invalid_argument(
+            "Missing metadata x-goog-request-params.",
+        ));
     };
-    let routed = params.split('&').find_map(|param| param.strip_prefix(key)?.strip_prefix('='));
+    let routed = params
+        .split('&')
+        .find_map(|param| param.strip_prefix(key)?.strip_prefix('='));
     let routed = routed.map(|routed| percent_decode_str(routed).decode_utf8_lossy());
     if routed.as_deref() == Some(value) {
         return Ok(());
@@ -106,15 +119,24 @@ pub fn check_route(metadata: &MetadataMap, key: &str, value: &str) -> Result<(),
 
 fn create(state: &mut State, request: &CreateWriteStreamRequest) -> Result<WriteStream, Status> {
     let Some((table, "")) = TableName::of_path(&request.parent) else {
-        return Err(Status::invalid_argument(format!("Invalid parent {}", request.parent)));
+        return Err(Status::invalid_argument(format!(
+            "Invalid parent {}",
+            request.parent
+        )));
     };
     let asked = request.write_stream.as_ref().map(WriteStream::r#type);
     match asked {
         Some(write_stream::Type::Committed) => {}
         Some(write_stream::Type::Pending | write_stream::Type::Buffered) => {
-            return Err(Status::unimplemented("only COMMITTED streams are played here"));
+            return Err(Status::unimplemented(
+                "only COMMITTED streams are played here",
+            ));
         }
-        _ => return Err(Status::invalid_argument("The type of the stream must be set.")),
+        _ => {
+            return Err(Status::invalid_argument(
+                "The type of the stream must be set.",
+            ));
+        }
     }
     let found = state.table_for_writers(&table)?;
     let generation = found.generation;

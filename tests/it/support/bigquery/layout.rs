@@ -13,7 +13,9 @@ use super::storage::table_field_schema::{Mode, Type};
 /// The table cannot be laid out like that.
 pub fn check_layout(body: &Map<String, Value>, columns: &[Column]) -> Result<(), Refusal> {
     if let Some(partition) = body.get("timePartitioning") {
-        let is_known = ["DAY", "HOUR", "MONTH", "YEAR"].iter().any(|kind| partition["type"] == *kind);
+        let is_known = ["DAY", "HOUR", "MONTH", "YEAR"]
+            .iter()
+            .any(|kind| partition["type"] == *kind);
         if !is_known {
             return Err(Refusal::invalid("Invalid value for timePartitioning.type"));
         }
@@ -61,7 +63,9 @@ pub fn check_texts(body: &Map<String, Value>) -> Result<(), Refusal> {
         let is_allowed = |c: char| c.is_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         let value = value.as_str().unwrap_or("?");
         let is_valid = key.starts_with(char::is_lowercase)
-            && [key.as_str(), value].iter().all(|text| text.chars().count() <= 63 && text.chars().all(is_allowed));
+            && [key.as_str(), value]
+                .iter()
+                .all(|text| text.chars().count() <= 63 && text.chars().all(is_allowed));
         if !is_valid {
             return Err(Refusal::invalid(format!("Invalid label \"{key}\"")));
         }

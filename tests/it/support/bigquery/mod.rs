@@ -52,7 +52,10 @@ struct Poison {
 
 impl Poison {
     fn takes(&self, row: &Value) -> bool {
-        let value = self.column.split('.').try_fold(row, |value, name| value.get(name));
+        let value = self
+            .column
+            .split('.')
+            .try_fold(row, |value, name| value.get(name));
         (self.is_poison)(value.unwrap_or(&Value::Null))
     }
 }
@@ -113,7 +116,10 @@ impl State {
     /// A table, if it counts for writers.
     fn table_for_writers(&mut self, name: &TableName) -> Result<&mut Table, Status> {
         let dataset = format!("{}:{}", name.project, name.dataset);
-        let table = self.tables.get_mut(name).filter(|_| self.datasets.contains(&dataset));
+        let table = self
+            .tables
+            .get_mut(name)
+            .filter(|_| self.datasets.contains(&dataset));
         table
             .filter(|table| table.columns_for_writers().is_some())
             .ok_or_else(|| session::not_found(StorageErrorCode::TableNotFound, &name.path()))
@@ -193,7 +199,10 @@ impl BigQuery {
     }
 
     pub fn create_dataset(&self, project: &str, dataset: &str) {
-        self.fake.lock().datasets.insert(format!("{project}:{dataset}"));
+        self.fake
+            .lock()
+            .datasets
+            .insert(format!("{project}:{dataset}"));
     }
 
     /// Makes a table of a body of tables.insert, which need not name it.
@@ -218,7 +227,10 @@ impl BigQuery {
     /// A table as REST shows it.
     pub fn table(&self, name: &str) -> Option<Value> {
         let state = self.fake.lock();
-        state.tables.get(&TableName::parse(name)).map(Table::resource)
+        state
+            .tables
+            .get(&TableName::parse(name))
+            .map(Table::resource)
     }
 
     /// The rows of a table in the order in which they were written, one object each, absent columns left out.
@@ -244,7 +256,12 @@ impl BigQuery {
 
     /// Names of the streams that clients made.
     pub fn streams(&self) -> Vec<String> {
-        self.fake.lock().streams.keys().map(StreamName::path).collect()
+        self.fake
+            .lock()
+            .streams
+            .keys()
+            .map(StreamName::path)
+            .collect()
     }
 
     /// Fields in rows that no descriptor named and that were lost, of rows that were checked.
@@ -264,7 +281,12 @@ impl BigQuery {
 
     /// Calls of a kind so far.
     pub fn calls(&self, call: Call) -> u64 {
-        self.fake.lock().calls.get(&call).copied().unwrap_or_default()
+        self.fake
+            .lock()
+            .calls
+            .get(&call)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Requests to the REST interface so far.
@@ -351,7 +373,10 @@ impl BigQuery {
     /// The streams that clients made take nothing any more.
     pub fn finalize_streams(&self) {
         let mut state = self.fake.lock();
-        state.streams.values_mut().for_each(|stream| stream.is_finalized = true);
+        state
+            .streams
+            .values_mut()
+            .for_each(|stream| stream.is_finalized = true);
     }
 
     /// Somebody deletes a table with all that is in it.
@@ -361,6 +386,9 @@ impl BigQuery {
 
     /// Somebody takes a dataset away; [`BigQuery::create_dataset`] gives it back with its tables.
     pub fn remove_dataset(&self, project: &str, dataset: &str) {
-        self.fake.lock().datasets.remove(&format!("{project}:{dataset}"));
+        self.fake
+            .lock()
+            .datasets
+            .remove(&format!("{project}:{dataset}"));
     }
 }

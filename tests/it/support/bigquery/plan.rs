@@ -99,7 +99,8 @@ impl Reader<'_> {
         columns: &[Column],
         above: &mut Vec<String>,
     ) -> Result<Plan, Mismatch> {
-        let invalid = |message: String| Mismatch::Invalid(format!("Invalid proto schema: {message}"));
+        let invalid =
+            |message: String| Mismatch::Invalid(format!("Invalid proto schema: {message}"));
         if above.iter().any(|outer| outer == name) {
             return Err(invalid(format!("{name} is recursive")));
         }
@@ -125,26 +126,35 @@ impl Reader<'_> {
                 .ok()
                 .filter(|number| (1..1 << 29).contains(number))
                 .ok_or_else(|| invalid(format!("{path} has no number")))?;
-            read.push((number, self.field(name, field, column, above).map_err(
-                |mismatch| match mismatch {
-                    Mismatch::ExtraField(inner) if column.kind == Type::Struct => {
-                        Mismatch::ExtraField(format!("{}.{inner}", field.name()))
-                    }
-                    other => other,
-                },
-            )?));
+            read.push((
+                number,
+                self.field(name, field, column, above)
+                    .map_err(|mismatch| match mismatch {
+                        Mismatch::ExtraField(inner) if column.kind == Type::Struct => {
+                            Mismatch::ExtraField(format!("{}.{inner}", field.name()))
+                        }
+                        other => other,
+                    })?,
+            ));
         }
         above.pop();
         let place = |field: &Field| columns.iter().position(|column| column.name == field.name);
         read.sort_by_key(|(_, field)| place(field));
-        let by_number = read.iter().enumerate().map(|(index, (number, _))| (*number, index));
+        let by_number = read
+            .iter()
+            .enumerate()
+            .map(|(index, (number, _))| (*number, index));
         let by_number = by_number.collect();
         let is_missing = |column: &&Column| {
             column.mode == Mode::Required && !names.contains(&column.name.to_lowercase())
         };
         Ok(Plan {
             by_number,
-            missing: columns.iter().filter(is_missing).map(|column| column.name.clone()).collect(),
+            missing: columns
+                .iter()
+                .filter(is_missing)
+                .map(|column| column.name.clone())
+                .collect(),
             fields: read.into_iter().map(|(_, field)| field).collect(),
             partition: None,
         })

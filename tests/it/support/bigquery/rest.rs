@@ -34,7 +34,10 @@ pub async fn answer(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let header = |name| {
-        let value = parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+        let value = parts
+            .headers
+            .get(name)
+            .and_then(|value: &http::HeaderValue| value.to_str().ok());
         value.map(str::to_owned)
     };
     let (if_match, authorization) = (header(IF_MATCH), header(http::header::AUTHORIZATION));
@@ -72,7 +75,9 @@ fn route(state: &mut State, request: &RestRequest) -> Result<Value, Refusal> {
     let is_known = |project: &str, dataset: &str| {
         let id = format!("{project}:{dataset}");
         let is_there = state.datasets.contains(&id);
-        is_there.then_some(()).ok_or_else(|| Refusal::not_found(&format!("Dataset {id}")))
+        is_there
+            .then_some(())
+            .ok_or_else(|| Refusal::not_found(&format!("Dataset {id}")))
     };
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", [project, "datasets", dataset]) => {
@@ -92,7 +97,10 @@ fn route(state: &mut State, request: &RestRequest) -> Result<Value, Refusal> {
         ("POST", [project, "datasets", dataset, "tables"]) => {
             is_known(project, dataset)?;
             let table = request.body["tableReference"]["tableId"].as_str();
-            state.create_table(TableName::new(project, dataset, table.unwrap_or_default()), &request.body)
+            state.create_table(
+                TableName::new(project, dataset, table.unwrap_or_default()),
+                &request.body,
+            )
         }
         ("GET", [project, "datasets", dataset, "tables", table]) => {
             is_known(project, dataset)?;
@@ -116,12 +124,17 @@ fn find<'s>(state: &'s mut State, name: &TableName) -> Result<&'s mut Table, Ref
 }
 
 fn list(state: &State, project: &str, dataset: &str) -> Value {
-    let inside = state.tables.iter().filter(|(name, _)| name.project == project && name.dataset == dataset);
+    let inside = state
+        .tables
+        .iter()
+        .filter(|(name, _)| name.project == project && name.dataset == dataset);
     let tables: Vec<Value> = inside
         .map(|(_, table)| {
             let mut resource = table.resource();
             if let Some(resource) = resource.as_object_mut() {
-                resource.retain(|key, _| !["schema", "etag", "numRows", "location"].contains(&key.as_str()));
+                resource.retain(|key, _| {
+                    !["schema", "etag", "numRows", "location"].contains(&key.as_str())
+                });
             }
             resource
         })

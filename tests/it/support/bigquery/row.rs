@@ -104,7 +104,9 @@ fn message(plan: &Plan, encoded: &[u8], lost: &mut u64) -> Result<Value, String>
     }
     let absent = |(field, value): &(&Field, &Option<Value>)| field.is_required && value.is_none();
     let absent = plan.fields.iter().zip(&values).find(absent);
-    let absent = absent.map(|(field, _)| &field.name).or(plan.missing.first());
+    let absent = absent
+        .map(|(field, _)| &field.name)
+        .or(plan.missing.first());
     if let Some(name) = absent {
         return Err(format!("Field {name}: required field is missing"));
     }

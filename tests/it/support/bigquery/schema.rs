@@ -106,13 +106,21 @@ fn column(field: &Value, depth: usize) -> Result<Column, String> {
     if text("description").chars().count() > 1024 {
         return Err(format!("The description for field {name} is too long."));
     }
-    let kind = kind(text("type"))
-        .ok_or_else(|| format!("Invalid value for type: {} is not a valid value", text("type")))?;
+    let kind = kind(text("type")).ok_or_else(|| {
+        format!(
+            "Invalid value for type: {} is not a valid value",
+            text("type")
+        )
+    })?;
     let mode = match text("mode") {
         "" | "NULLABLE" => Mode::Nullable,
         "REQUIRED" => Mode::Required,
         "REPEATED" => Mode::Repeated,
-        other => return Err(format!("Invalid value for mode: {other} is not a valid value")),
+        other => {
+            return Err(format!(
+                "Invalid value for mode: {other} is not a valid value"
+            ));
+        }
     };
     let children = match (kind, object.get("fields")) {
         (Type::Struct, Some(fields)) => read(fields, depth + 1)?,

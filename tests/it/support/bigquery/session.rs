@@ -98,7 +98,9 @@ impl Session {
         let Some(Rows::ProtoRows(data)) = request.rows.take() else {
             return Err(Status::invalid_argument("proto_rows must be set.").into());
         };
-        let descriptor = data.writer_schema.map(|schema| schema.proto_descriptor.unwrap_or_default());
+        let descriptor = data
+            .writer_schema
+            .map(|schema| schema.proto_descriptor.unwrap_or_default());
         self.learn(&name, &path, descriptor)?;
         let rows = data.rows.unwrap_or_default().serialized_rows;
         state.table_for_writers(&name.table)?;
@@ -271,17 +273,33 @@ fn check_offset(
         return Ok(Some(end));
     };
     if received > end {
-        let message = format!("The offset is beyond stream, expected offset {end}, received {received}");
-        return Err(No::Inside(inside(Code::OutOfRange, Cause::OffsetOutOfRange, &message, path)));
+        let message =
+            format!("The offset is beyond stream, expected offset {end}, received {received}");
+        return Err(No::Inside(inside(
+            Code::OutOfRange,
+            Cause::OffsetOutOfRange,
+            &message,
+            path,
+        )));
     }
     if received < 0 {
-        return Err(no_inside(Cause::Unspecified, "Offset must not be negative.", path));
+        return Err(no_inside(
+            Cause::Unspecified,
+            "Offset must not be negative.",
+            path,
+        ));
     }
     if !stream.holds(received, rows) {
         state.foreign_replays += 1;
     }
-    let message = format!("The offset is within stream, expected offset {end}, received {received}");
-    Err(No::Inside(inside(Code::AlreadyExists, Cause::OffsetAlreadyExists, &message, path)))
+    let message =
+        format!("The offset is within stream, expected offset {end}, received {received}");
+    Err(No::Inside(inside(
+        Code::AlreadyExists,
+        Cause::OffsetAlreadyExists,
+        &message,
+        path,
+    )))
 }
 
 /// What is wrong with rows, of those that are checked.
@@ -297,7 +315,10 @@ fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowError> {
         let fault = match row::check(plan, encoded, today) {
             Ok(row) => {
                 state.lost_fields += row.lost_fields;
-                let poison = state.poisons.iter().find(|poison| poison.takes(&row.values));
+                let poison = state
+                    .poisons
+                    .iter()
+                    .find(|poison| poison.takes(&row.values));
                 poison.map(|poison| format!("Field {}: it is poison", poison.column))
             }
             Err(fault) => Some(fault),
@@ -315,5 +336,10 @@ fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowError> {
 
 /// A table or stream that is not there.
 pub fn not_found(cause: Cause, what: &str) -> Status {
-    status(Code::NotFound, cause, "Requested entity was not found.", what)
+    status(
+        Code::NotFound,
+        cause,
+        "Requested entity was not found.",
+        what,
+    )
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::plan::Plan;
 use super::layout::{check_layout, check_texts};
+use super::plan::Plan;
 use super::refusal::Refusal;
 use super::schema::{self, Column};
 
@@ -77,7 +77,10 @@ impl TableName {
 
     pub fn path(&self) -> String {
         let (project, dataset) = (&self.project, &self.dataset);
-        format!("projects/{project}/datasets/{dataset}/tables/{}", self.table)
+        format!(
+            "projects/{project}/datasets/{dataset}/tables/{}",
+            self.table
+        )
     }
 }
 
@@ -130,7 +133,8 @@ impl Table {
         if let Some(key) = body.keys().find(|key| !KNOWN.contains(&key.as_str())) {
             return Err(unknown(key));
         }
-        let reference = json!({"projectId": name.project, "datasetId": name.dataset, "tableId": name.table});
+        let reference =
+            json!({"projectId": name.project, "datasetId": name.dataset, "tableId": name.table});
         if body.get("tableReference") != Some(&reference) {
             return Err(Refusal::invalid("Invalid value for tableReference"));
         }
@@ -228,7 +232,10 @@ impl Table {
         resource.insert("etag".to_owned(), json!(self.etag()));
         let rows: usize = self.chunks.iter().map(|chunk| chunk.rows.len()).sum();
         resource.insert("numRows".to_owned(), json!(rows.to_string()));
-        if let Some(fields) = resource.get_mut("schema").and_then(|schema| schema.get_mut("fields")) {
+        if let Some(fields) = resource
+            .get_mut("schema")
+            .and_then(|schema| schema.get_mut("fields"))
+        {
             fill_modes(fields);
         }
         Value::Object(resource)
