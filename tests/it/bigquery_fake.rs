@@ -155,7 +155,9 @@ fn client(bigquery: &BigQuery) -> BigQueryWriteClient<Channel> {
 fn routed<T>(message: T, key: &str, value: &str) -> Request<T> {
     let mut request = Request::new(message);
     let params = format!("{key}={value}").parse().expect("plain text");
-    request.metadata_mut().insert("x-goog-request-params", params);
+    request
+        .metadata_mut()
+        .insert("x-goog-request-params", params);
     request
 }
 
@@ -167,8 +169,9 @@ async fn create_stream(bigquery: &BigQuery) -> String {
             ..WriteStream::default()
         }),
     };
-    let created = client(bigquery).create_write_stream(routed(message, "parent", PARENT));
-    created.await.expect("a stream").into_inner().name
+    let call = routed(message, "parent", PARENT);
+    let created = client(bigquery).create_write_stream(call).await;
+    created.expect("a stream").into_inner().name
 }
 
 /// A request as a first one must be.
@@ -280,9 +283,7 @@ fn offset(reply: Result<AppendRowsResponse, Status>) -> Option<i64> {
 #[track_caller]
 fn error(reply: Result<AppendRowsResponse, Status>) -> (Code, Cause, String) {
     match reply.expect("a reply").response {
-        Some(Outcome::Error(status)) => {
-            (Code::from(status.code), cause(&status), status.message)
-        }
+        Some(Outcome::Error(status)) => (Code::from(status.code), cause(&status), status.message),
         other => panic!("no error: {other:?}"),
     }
 }
@@ -292,8 +293,14 @@ fn cause(status: &rpc::Status) -> Cause {
     let Some(detail) = status.details.first() else {
         return Cause::Unspecified;
     };
-    assert!(detail.type_url.ends_with("google.cloud.bigquery.storage.v1.StorageError"));
-    StorageError::decode(detail.value.as_slice()).expect("an error").code()
+    assert!(
+        detail
+            .type_url
+            .ends_with("google.cloud.bigquery.storage.v1.StorageError")
+    );
+    StorageError::decode(detail.value.as_slice())
+        .expect("an error")
+        .code()
 }
 
 /// How a connection ended: code and cause.

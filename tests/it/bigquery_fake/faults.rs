@@ -6,7 +6,9 @@ use super::*;
 use crate::support::bigquery::fault::{Call, Fault, When};
 
 async fn opened(bigquery: &BigQuery, stream: &str) -> Connection {
-    let mut connection = Connection::open(bigquery, stream, first(stream, None, rows(0, 1))).await.unwrap();
+    let mut connection = Connection::open(bigquery, stream, first(stream, None, rows(0, 1)))
+        .await
+        .unwrap();
     let _offset = offset(connection.reply().await);
     connection
 }
@@ -21,14 +23,19 @@ async fn a_hidden_reply_leaves_the_rows() {
     assert_eq!(bigquery.row_count(TABLE), 3);
     let again = append(&bigquery, &stream, first(&stream, Some(0), rows(0, 3))).await;
     assert_eq!(error(again).1, Cause::OffsetAlreadyExists);
-    assert_eq!((bigquery.row_count(TABLE), bigquery.foreign_replays()), (3, 0));
+    assert_eq!(
+        (bigquery.row_count(TABLE), bigquery.foreign_replays()),
+        (3, 0)
+    );
 }
 
 #[tokio::test]
 async fn a_connection_breaks_after_some_of_the_replies() {
     let bigquery = bigquery().await;
     bigquery.fail(Call::Append, Fault::Cut, When::After(2));
-    let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await.unwrap();
+    let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1)))
+        .await
+        .unwrap();
     for id in 1..5 {
         connection.send(later(None, rows(id, 1))).await;
     }
@@ -37,7 +44,10 @@ async fn a_connection_breaks_after_some_of_the_replies() {
     }
     assert!(connection.reply().await.is_err());
     assert_eq!(bigquery.row_count(TABLE), 2);
-    assert_eq!(offset(append(&bigquery, DEFAULT, first(DEFAULT, None, rows(2, 1))).await), None);
+    assert_eq!(
+        offset(append(&bigquery, DEFAULT, first(DEFAULT, None, rows(2, 1))).await),
+        None
+    );
 }
 
 #[tokio::test]
@@ -45,7 +55,9 @@ async fn an_answer_never_comes() {
     for (done, expected) in [(false, 0), (true, 1)] {
         let bigquery = bigquery().await;
         bigquery.fail(Call::Append, Fault::Hang { done }, When::Next(1));
-        let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await.unwrap();
+        let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1)))
+            .await
+            .unwrap();
         connection.send(later(None, rows(1, 1))).await;
         let reply = tokio::time::timeout(Duration::from_millis(300), connection.reply()).await;
         assert!(reply.is_err(), "{reply:?}");
@@ -68,7 +80,10 @@ async fn connections_end_with_a_status() {
         let mut connection = opened(&bigquery, DEFAULT).await;
         let before = bigquery.row_count(TABLE);
         bigquery.fail(Call::Append, fault, When::Next(1));
-        assert_eq!(end(connection.append(later(None, rows(1, 1))).await).0, code);
+        assert_eq!(
+            end(connection.append(later(None, rows(1, 1))).await).0,
+            code
+        );
         assert_eq!(bigquery.row_count(TABLE), before);
     }
     let before = bigquery.row_count(TABLE);
@@ -92,7 +107,10 @@ async fn errors_stand_inside_replies() {
         assert!(reply.row_errors.is_empty());
         assert_eq!(error(Ok(reply)).0, code);
     }
-    assert_eq!(offset(connection.append(later(None, rows(1, 1))).await), None);
+    assert_eq!(
+        offset(connection.append(later(None, rows(1, 1))).await),
+        None
+    );
     assert_eq!(bigquery.row_count(TABLE), 2);
 }
 
@@ -106,16 +124,24 @@ async fn a_permission_is_taken_and_given_back() {
         assert_eq!(end(ended).0, Code::PermissionDenied);
     }
     bigquery.end(append_rule);
-    assert_eq!(offset(append(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await), None);
+    assert_eq!(
+        offset(append(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await),
+        None
+    );
     let message = CreateWriteStreamRequest {
         parent: PARENT.to_owned(),
         ..CreateWriteStreamRequest::default()
     };
-    let refused = client(&bigquery).create_write_stream(routed(message, "parent", PARENT)).await;
+    let refused = client(&bigquery)
+        .create_write_stream(routed(message, "parent", PARENT))
+        .await;
     assert_eq!(end(refused).0, Code::PermissionDenied);
     bigquery.heal();
     let _stream = create_stream(&bigquery).await;
-    assert_eq!((bigquery.calls(Call::Append), bigquery.calls(Call::Streams)), (4, 2));
+    assert_eq!(
+        (bigquery.calls(Call::Append), bigquery.calls(Call::Streams)),
+        (4, 2)
+    );
 }
 
 #[tokio::test]
@@ -128,7 +154,9 @@ async fn chance_can_be_repeated() {
             seed: 7,
         };
         bigquery.fail(Call::Append, Fault::THROTTLED_INSIDE, when);
-        let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await.unwrap();
+        let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1)))
+            .await
+            .unwrap();
         let mut failed = Vec::new();
         for id in 1..40 {
             let reply = connection.reply().await.unwrap();
@@ -147,7 +175,10 @@ async fn a_fault_can_last_for_a_time() {
     let begun = Instant::now();
     let time = Duration::from_millis(200);
     bigquery.fail(Call::Append, Fault::UNAVAILABLE, When::For(time));
-    while append(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await.is_err() {
+    while append(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1)))
+        .await
+        .is_err()
+    {
         assert!(begun.elapsed() < PATIENCE);
     }
     assert!(begun.elapsed() >= time);
@@ -193,7 +224,10 @@ async fn streams_expire_or_are_finalized() {
     let stream = create_stream(&bigquery).await;
     let mut connection = opened(&bigquery, &stream).await;
     bigquery.finalize_streams();
-    assert_eq!(error(connection.append(later(None, rows(1, 1))).await).1, Cause::StreamFinalized);
+    assert_eq!(
+        error(connection.append(later(None, rows(1, 1))).await).1,
+        Cause::StreamFinalized
+    );
     bigquery.expire_streams();
     let ended = connection.append(later(None, rows(1, 1))).await;
     assert_eq!(end(ended), (Code::NotFound, Cause::StreamNotFound));
@@ -245,7 +279,9 @@ async fn replies_are_late_but_do_not_wait_for_each_other() {
     let latency = Duration::from_millis(200);
     bigquery.latency(latency);
     let begun = Instant::now();
-    let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await.unwrap();
+    let mut connection = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1)))
+        .await
+        .unwrap();
     for id in 1..50 {
         connection.send(later(None, rows(id, 1))).await;
     }
@@ -270,11 +306,16 @@ async fn poison_is_refused_by_the_value_of_a_column() {
         ..row("5")
     }
     .encode_to_vec();
-    let reply = append(&bigquery, DEFAULT, first(DEFAULT, None, batch.clone())).await.unwrap();
+    let reply = append(&bigquery, DEFAULT, first(DEFAULT, None, batch.clone()))
+        .await
+        .unwrap();
     let indices: Vec<i64> = reply.row_errors.iter().map(|fault| fault.index).collect();
     assert_eq!(indices, [3, 5]);
     assert_eq!(bigquery.row_count(TABLE), 0);
     bigquery.heal();
-    assert_eq!(offset(append(&bigquery, DEFAULT, first(DEFAULT, None, batch)).await), None);
+    assert_eq!(
+        offset(append(&bigquery, DEFAULT, first(DEFAULT, None, batch)).await),
+        None
+    );
     assert_eq!(bigquery.row_count(TABLE), 6);
 }

@@ -35,7 +35,11 @@ async fn rows_come_out_as_they_went_in() {
         price: Some(f64::NAN),
         ..row("")
     };
-    let request = first(DEFAULT, None, vec![full.encode_to_vec(), zero.encode_to_vec()]);
+    let request = first(
+        DEFAULT,
+        None,
+        vec![full.encode_to_vec(), zero.encode_to_vec()],
+    );
     assert_eq!(offset(append(&bigquery, DEFAULT, request).await), None);
     let expected = [
         json!({
@@ -70,7 +74,12 @@ async fn the_events_of_the_collector_are_read_as_the_collector_prints_them() {
     };
     let encoded = event.encode_to_vec();
     let stream = "projects/p/datasets/d/tables/events/streams/_default";
-    let request = with_descriptor(stream, None, vec![encoded.clone()], product::writer_descriptor());
+    let request = with_descriptor(
+        stream,
+        None,
+        vec![encoded.clone()],
+        product::writer_descriptor(),
+    );
     assert_eq!(offset(append(&bigquery, stream, request).await), None);
     let mut printed = Vec::new();
     as_json::write_row(&encoded, &mut printed).unwrap();
@@ -107,26 +116,48 @@ async fn rows_that_do_not_fit_are_named_and_nothing_is_written() {
         ..row("at")
     };
     let cases = [
-        ("a REQUIRED column is absent", Row::default().encode_to_vec()),
+        (
+            "a REQUIRED column is absent",
+            Row::default().encode_to_vec(),
+        ),
         ("it is no JSON", document("{").encode_to_vec()),
         ("it is no JSON", document("").encode_to_vec()),
         ("it is no message", vec![0xff, 0xff]),
         ("it is cut off", row("cut").encode_to_vec()[..3].to_vec()),
         ("text is not UTF-8", raw(1, &[0xff])),
-        ("text inside a record is not UTF-8", raw(9, &[0x0a, 1, 0xff])),
+        (
+            "text inside a record is not UTF-8",
+            raw(9, &[0x0a, 1, 0xff]),
+        ),
         ("a number is sent as text", raw(4, b"7")),
         ("the year 10000", at(2_932_897).encode_to_vec()),
         ("before the year 1", at(-719_163).encode_to_vec()),
-        ("no partition so old", day(today() - 11 * year).encode_to_vec()),
-        ("no partition so late", day(today() + year + 2).encode_to_vec()),
+        (
+            "no partition so old",
+            day(today() - 11 * year).encode_to_vec(),
+        ),
+        (
+            "no partition so late",
+            day(today() + year + 2).encode_to_vec(),
+        ),
     ];
     for (what, bad) in cases {
         let batch = vec![row("0").encode_to_vec(), bad, row("2").encode_to_vec()];
-        let reply = append(&bigquery, &stream, first(&stream, Some(0), batch)).await.unwrap();
-        let faults: Vec<_> = reply.row_errors.iter().map(|fault| (fault.index, fault.code)).collect();
+        let reply = append(&bigquery, &stream, first(&stream, Some(0), batch))
+            .await
+            .unwrap();
+        let faults: Vec<_> = reply
+            .row_errors
+            .iter()
+            .map(|fault| (fault.index, fault.code))
+            .collect();
         assert_eq!(faults, [(1, 1)], "{what}");
         let (code, cause, _) = error(Ok(reply));
-        assert_eq!((code, cause), (Code::InvalidArgument, Cause::Unspecified), "{what}");
+        assert_eq!(
+            (code, cause),
+            (Code::InvalidArgument, Cause::Unspecified),
+            "{what}"
+        );
         assert_eq!(bigquery.row_count(TABLE), 0, "{what}");
     }
     let good = [
@@ -161,7 +192,9 @@ async fn checks_can_be_sampled() {
     assert_eq!(offset(unchecked), None);
     // The tenth of all rows is the first of this request.
     batch[0] = vec![0xff];
-    let checked = append(&bigquery, DEFAULT, first(DEFAULT, None, batch)).await.unwrap();
+    let checked = append(&bigquery, DEFAULT, first(DEFAULT, None, batch))
+        .await
+        .unwrap();
     assert_eq!(checked.row_errors.len(), 1);
     assert_eq!(bigquery.row_count(TABLE), 9);
 }
@@ -172,11 +205,16 @@ async fn a_field_without_a_column_is_a_mismatch() {
     let mut flat = descriptor();
     flat.field.push(optional("extra", 10, Type::String));
     let mut nested = descriptor();
-    nested.nested_type[0].field.push(optional("extra", 2, Type::String));
+    nested.nested_type[0]
+        .field
+        .push(optional("extra", 2, Type::String));
     for (descriptor, named) in [(flat, "'extra'"), (nested, "'device.extra'")] {
         let request = with_descriptor(DEFAULT, None, rows(0, 1), descriptor);
         let (code, cause, message) = error(append(&bigquery, DEFAULT, request).await);
-        assert_eq!((code, cause), (Code::InvalidArgument, Cause::SchemaMismatchExtraFields));
+        assert_eq!(
+            (code, cause),
+            (Code::InvalidArgument, Cause::SchemaMismatchExtraFields)
+        );
         assert!(message.contains(named), "{message}");
     }
     assert_eq!(bigquery.row_count(TABLE), 0);
@@ -196,26 +234,65 @@ async fn descriptors_must_stand_alone_and_fit() {
         changed(|descriptor| descriptor.field[index].r#type = Some(kind.into()))
     };
     let cases = [
-        ("its message is elsewhere", changed(|d| d.nested_type.clear())),
-        ("a type of another file", changed(|d| d.field[8].type_name = Some(".other.Device".to_owned()))),
-        ("a message holds itself", changed(|d| {
-            let inner = FieldDescriptorProto { type_name: Some("Row".to_owned()), ..optional("device", 9, Type::Message) };
-            d.field[8] = inner;
-        })),
-        ("a map", changed(|d| {
-            d.nested_type[0].options = Some(MessageOptions { map_entry: Some(true), ..MessageOptions::default() });
-        })),
-        ("presence of proto3", changed(|d| d.field[0].proto3_optional = Some(true))),
-        ("an enumeration", changed(|d| {
-            d.enum_type.push(EnumDescriptorProto { name: Some("Kind".to_owned()), ..EnumDescriptorProto::default() });
-            d.field[0] = FieldDescriptorProto { type_name: Some("Kind".to_owned()), ..optional("id", 1, Type::Enum) };
-        })),
-        ("a column twice", changed(|d| d.field.push(optional("Id", 10, Type::String)))),
+        (
+            "its message is elsewhere",
+            changed(|d| d.nested_type.clear()),
+        ),
+        (
+            "a type of another file",
+            changed(|d| d.field[8].type_name = Some(".other.Device".to_owned())),
+        ),
+        (
+            "a message holds itself",
+            changed(|d| {
+                let inner = FieldDescriptorProto {
+                    type_name: Some("Row".to_owned()),
+                    ..optional("device", 9, Type::Message)
+                };
+                d.field[8] = inner;
+            }),
+        ),
+        (
+            "a map",
+            changed(|d| {
+                d.nested_type[0].options = Some(MessageOptions {
+                    map_entry: Some(true),
+                    ..MessageOptions::default()
+                });
+            }),
+        ),
+        (
+            "presence of proto3",
+            changed(|d| d.field[0].proto3_optional = Some(true)),
+        ),
+        (
+            "an enumeration",
+            changed(|d| {
+                d.enum_type.push(EnumDescriptorProto {
+                    name: Some("Kind".to_owned()),
+                    ..EnumDescriptorProto::default()
+                });
+                d.field[0] = FieldDescriptorProto {
+                    type_name: Some("Kind".to_owned()),
+                    ..optional("id", 1, Type::Enum)
+                };
+            }),
+        ),
+        (
+            "a column twice",
+            changed(|d| d.field.push(optional("Id", 10, Type::String))),
+        ),
         ("a number twice", changed(|d| d.field[0].number = Some(2))),
         ("no number", changed(|d| d.field[0].number = None)),
         ("no name", changed(|d| d.name = None)),
-        ("a list for one value", changed(|d| d.field[0] = field("id", 1, Label::Repeated, Type::String))),
-        ("one value for a list", changed(|d| d.field[7] = optional("tags", 8, Type::String))),
+        (
+            "a list for one value",
+            changed(|d| d.field[0] = field("id", 1, Label::Repeated, Type::String)),
+        ),
+        (
+            "one value for a list",
+            changed(|d| d.field[7] = optional("tags", 8, Type::String)),
+        ),
         ("text for a record", retyped(8, Type::String)),
         ("text for a number", retyped(3, Type::String)),
         ("a number for text", retyped(0, Type::Int64)),
@@ -229,7 +306,11 @@ async fn descriptors_must_stand_alone_and_fit() {
     for (what, descriptor) in cases {
         let request = with_descriptor(DEFAULT, None, rows(0, 1), descriptor);
         let (code, cause, _) = error(append(&bigquery, DEFAULT, request).await);
-        assert_eq!((code, cause), (Code::InvalidArgument, Cause::Unspecified), "{what}");
+        assert_eq!(
+            (code, cause),
+            (Code::InvalidArgument, Cause::Unspecified),
+            "{what}"
+        );
     }
     let request = with_descriptor(DEFAULT, None, rows(0, 1), retyped(3, Type::Int32));
     assert_eq!(offset(append(&bigquery, DEFAULT, request).await), None);
@@ -238,7 +319,12 @@ async fn descriptors_must_stand_alone_and_fit() {
     let request = with_descriptor(DEFAULT, None, rows(0, 1), full);
     assert_eq!(offset(append(&bigquery, DEFAULT, request).await), None);
     let without = changed(|d| drop(d.field.remove(0)));
-    let reply = append(&bigquery, DEFAULT, with_descriptor(DEFAULT, None, rows(0, 1), without)).await;
+    let reply = append(
+        &bigquery,
+        DEFAULT,
+        with_descriptor(DEFAULT, None, rows(0, 1), without),
+    )
+    .await;
     assert_eq!(reply.unwrap().row_errors.len(), 1);
     assert_eq!(bigquery.row_count(TABLE), 2);
 }

@@ -28,12 +28,16 @@ async fn request(
 }
 
 async fn get(bigquery: &BigQuery, path: &str) -> (StatusCode, Value) {
-    request(bigquery, Method::GET, path, None, None).await.expect("an answer")
+    request(bigquery, Method::GET, path, None, None)
+        .await
+        .expect("an answer")
 }
 
 async fn insert(bigquery: &BigQuery, table: &str, mut body: Value) -> (StatusCode, Value) {
     body["tableReference"] = json!({"projectId": "p", "datasetId": "d", "tableId": table});
-    request(bigquery, Method::POST, TABLES, None, Some(body)).await.expect("an answer")
+    request(bigquery, Method::POST, TABLES, None, Some(body))
+        .await
+        .expect("an answer")
 }
 
 async fn patch(
@@ -43,14 +47,19 @@ async fn patch(
     body: Value,
 ) -> (StatusCode, Value) {
     let path = format!("{TABLES}/{table}");
-    request(bigquery, Method::PATCH, &path, if_match, Some(body)).await.expect("an answer")
+    request(bigquery, Method::PATCH, &path, if_match, Some(body))
+        .await
+        .expect("an answer")
 }
 
 /// The status, and the first reason.
 fn refusal((status, body): (StatusCode, Value)) -> (u16, String) {
     let error = &body["error"];
     assert_eq!(error["code"], status.as_u16(), "{body}");
-    assert!(error["message"].is_string() && error["status"].is_string(), "{body}");
+    assert!(
+        error["message"].is_string() && error["status"].is_string(),
+        "{body}"
+    );
     let reason = error["errors"][0]["reason"].as_str().expect("a reason");
     (status.as_u16(), reason.to_owned())
 }
@@ -58,7 +67,10 @@ fn refusal((status, body): (StatusCode, Value)) -> (u16, String) {
 #[tokio::test]
 async fn a_table_is_made_once_and_found() {
     let bigquery = BigQuery::start().await;
-    assert_eq!(refusal(insert(&bigquery, "t", schema()).await), (404, "notFound".to_owned()));
+    assert_eq!(
+        refusal(insert(&bigquery, "t", schema()).await),
+        (404, "notFound".to_owned())
+    );
     bigquery.create_dataset("p", "d");
     let missing = get(&bigquery, &format!("{TABLES}/t")).await;
     assert_eq!(refusal(missing), (404, "notFound".to_owned()));
@@ -68,9 +80,15 @@ async fn a_table_is_made_once_and_found() {
     assert!(made["etag"].is_string());
     let found = get(&bigquery, &format!("{TABLES}/t?prettyPrint=false")).await;
     assert_eq!(found, (StatusCode::OK, made));
-    assert_eq!(refusal(insert(&bigquery, "t", schema()).await), (409, "duplicate".to_owned()));
+    assert_eq!(
+        refusal(insert(&bigquery, "t", schema()).await),
+        (409, "duplicate".to_owned())
+    );
     let (_, list) = get(&bigquery, TABLES).await;
-    assert_eq!((&list["totalItems"], &list["tables"][0]["id"]), (&json!(1), &json!("p:d.t")));
+    assert_eq!(
+        (&list["totalItems"], &list["tables"][0]["id"]),
+        (&json!(1), &json!("p:d.t"))
+    );
     let (status, dataset) = get(&bigquery, "/bigquery/v2/projects/p/datasets/d").await;
     assert_eq!((status, &dataset["id"]), (StatusCode::OK, &json!("p:d")));
     let unknown = get(&bigquery, "/bigquery/v2/projects/p/datasets/e").await;
@@ -86,7 +104,11 @@ async fn tables_are_not_deleted_or_replaced() {
         assert_eq!(refusal(answer).0, 404);
     }
     assert!(bigquery.table(TABLE).is_some());
-    let methods: Vec<_> = bigquery.requests().into_iter().map(|request| request.method).collect();
+    let methods: Vec<_> = bigquery
+        .requests()
+        .into_iter()
+        .map(|request| request.method)
+        .collect();
     assert_eq!(methods, [Method::DELETE, Method::PUT]);
 }
 
@@ -96,13 +118,19 @@ async fn a_stale_etag_is_refused() {
     let (_, table) = get(&bigquery, &format!("{TABLES}/t")).await;
     let etag = table["etag"].as_str().unwrap();
     let (status, changed) = patch(&bigquery, "t", Some(etag), json!({"description": "one"})).await;
-    assert_eq!((status, &changed["description"]), (StatusCode::OK, &json!("one")));
+    assert_eq!(
+        (status, &changed["description"]),
+        (StatusCode::OK, &json!("one"))
+    );
     let stale = patch(&bigquery, "t", Some(etag), json!({"description": "two"})).await;
     assert_eq!(refusal(stale), (412, "conditionNotMet".to_owned()));
     let (status, _) = patch(&bigquery, "t", None, json!({"labels": {"a": "b"}})).await;
     assert_eq!(status, 200);
     let last = bigquery.requests().pop().unwrap();
-    assert_eq!((last.if_match, last.authorization, last.body), (None, None, json!({"labels": {"a": "b"}})));
+    assert_eq!(
+        (last.if_match, last.authorization, last.body),
+        (None, None, json!({"labels": {"a": "b"}}))
+    );
     assert_eq!(bigquery.table(TABLE).unwrap()["description"], "one");
 }
 
@@ -150,20 +178,35 @@ async fn columns_are_only_added_or_relaxed() {
         let bigquery = bigquery().await;
         let answer = patch(&bigquery, "t", None, body.clone()).await;
         assert_eq!(refusal(answer), (400, "invalid".to_owned()), "{body}");
-        assert_eq!(bigquery.table(TABLE).unwrap()["schema"]["fields"].as_array().unwrap().len(), 9);
+        assert_eq!(
+            bigquery.table(TABLE).unwrap()["schema"]["fields"]
+                .as_array()
+                .unwrap()
+                .len(),
+            9
+        );
     }
     let taken = [
         changed(|fields| fields.push(column("more", "NULLABLE"))),
         changed(|fields| fields.push(column("more", "REPEATED"))),
         changed(|fields| fields[0]["mode"] = json!("NULLABLE")),
-        changed(|fields| fields[8]["fields"].as_array_mut().unwrap().push(column("more", "NULLABLE"))),
+        changed(|fields| {
+            fields[8]["fields"]
+                .as_array_mut()
+                .unwrap()
+                .push(column("more", "NULLABLE"))
+        }),
         changed(|fields| fields[3]["type"] = json!("INT64")),
         changed(|fields| fields[3]["description"] = json!("a number")),
         json!({"timePartitioning": schema()["timePartitioning"]}),
     ];
     for body in taken {
         let bigquery = bigquery().await;
-        assert_eq!(patch(&bigquery, "t", None, body.clone()).await.0, 200, "{body}");
+        assert_eq!(
+            patch(&bigquery, "t", None, body.clone()).await.0,
+            200,
+            "{body}"
+        );
     }
 }
 
@@ -177,10 +220,22 @@ async fn tables_that_cannot_be_are_not_made() {
         body
     };
     let cases = [
-        ("t", with("timePartitioning", json!({"type": "DAY", "field": "id"}))),
-        ("t", with("timePartitioning", json!({"type": "WEEK", "field": "day"}))),
+        (
+            "t",
+            with("timePartitioning", json!({"type": "DAY", "field": "id"})),
+        ),
+        (
+            "t",
+            with("timePartitioning", json!({"type": "WEEK", "field": "day"})),
+        ),
         ("t", with("clustering", json!({"fields": ["a", "b"]}))),
-        ("t", with("clustering", json!({"fields": ["id", "day", "at", "number", "is_new"]}))),
+        (
+            "t",
+            with(
+                "clustering",
+                json!({"fields": ["id", "day", "at", "number", "is_new"]}),
+            ),
+        ),
         ("t", with("labels", json!({"Upper": "a"}))),
         ("t", with("description", json!("x".repeat(16_385)))),
         ("t", with("schema", json!({}))),
@@ -190,7 +245,11 @@ async fn tables_that_cannot_be_are_not_made() {
     ];
     for (name, body) in cases {
         let answer = insert(&bigquery, name, body.clone()).await;
-        assert_eq!(refusal(answer), (400, "invalid".to_owned()), "{name} {body}");
+        assert_eq!(
+            refusal(answer),
+            (400, "invalid".to_owned()),
+            "{name} {body}"
+        );
     }
     assert_eq!(bigquery.tables(), Vec::<String>::new());
     let product = real_streaming::schema::bigquery::table();
@@ -205,13 +264,20 @@ async fn writers_see_new_columns_later() {
     let mut wide = descriptor();
     wide.field.push(optional("more", 10, Type::String));
     let request = || with_descriptor(DEFAULT, None, rows(0, 1), wide.clone());
-    let mut old = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1))).await.unwrap();
+    let mut old = Connection::open(&bigquery, DEFAULT, first(DEFAULT, None, rows(0, 1)))
+        .await
+        .unwrap();
     assert!(old.reply().await.unwrap().updated_schema.is_none());
     let begun = std::time::Instant::now();
     let body = changed(|fields| fields.push(json!({"name": "more", "type": "STRING"})));
     let (status, table) = patch(&bigquery, "t", None, body).await;
-    assert_eq!((status, table["schema"]["fields"].as_array().unwrap().len()), (StatusCode::OK, 10));
-    let mut connection = Connection::open(&bigquery, DEFAULT, request()).await.unwrap();
+    assert_eq!(
+        (status, table["schema"]["fields"].as_array().unwrap().len()),
+        (StatusCode::OK, 10)
+    );
+    let mut connection = Connection::open(&bigquery, DEFAULT, request())
+        .await
+        .unwrap();
     // The same connection is taken again when the column has arrived.
     loop {
         let reply = connection.reply().await.unwrap();
@@ -223,7 +289,11 @@ async fn writers_see_new_columns_later() {
         connection.send(later(None, rows(0, 1))).await;
     }
     assert!(begun.elapsed() >= lag);
-    let told = old.append(later(None, rows(1, 1))).await.unwrap().updated_schema;
+    let told = old
+        .append(later(None, rows(1, 1)))
+        .await
+        .unwrap()
+        .updated_schema;
     assert_eq!(told.expect("the new columns").fields.len(), 10);
 }
 
