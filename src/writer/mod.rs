@@ -5,7 +5,7 @@
 //! the batch's last sequence number in the same atomic act as its rows and tells it by
 //! [`Writer::position`]: that makes the destination exactly-once.
 
-#[cfg(feature = "delta")]
+#[cfg(any(feature = "delta", feature = "pubsub"))]
 mod background;
 #[cfg(feature = "delta")]
 pub mod delta;
@@ -18,6 +18,8 @@ use async_trait::async_trait;
 use crate::schema::{LogId, Record, SequenceNumber};
 
 pub mod memory;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 
 /// Source of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
