@@ -13,6 +13,8 @@ use crate::ledger::{Destination, Ledger};
 use crate::log::Log;
 use crate::pipeline::{Cursor, Cursors, DeadLetter, Delivery, Stop, Told};
 use crate::schema::{LogId, SequenceNumber};
+#[cfg(feature = "bigquery")]
+use crate::writer::bigquery::BigQueryWriter;
 #[cfg(feature = "delta")]
 use crate::writer::delta::DeltaWriter;
 use crate::writer::memory::MemoryWriter;
@@ -195,15 +197,22 @@ pub(super) fn report_orphans(
     not(feature = "delta"),
     expect(unused_variables, reason = "only tables tell the time")
 )]
+#[cfg_attr(
+    not(feature = "bigquery"),
+    expect(unused_variables, reason = "only journals need the disk")
+)]
 pub(super) fn target(
     destination: &DestinationConfig,
     clock: &Arc<dyn Clock>,
+    disk: &Arc<dyn Disk>,
 ) -> Result<Target, StartError> {
     let writer: Arc<dyn Writer> = match &destination.writer {
         #[cfg(feature = "delta")]
         WriterConfig::Delta(config) => {
             Arc::new(DeltaWriter::new(config.clone(), Arc::clone(clock))?)
         }
+        #[cfg(feature = "bigquery")]
+        WriterConfig::BigQuery(config) => Arc::new(BigQueryWriter::new(config, disk)?),
         WriterConfig::Memory { rows } => {
             let limits = Limits {
                 rows: 10_000,

@@ -65,6 +65,9 @@ pub enum StartError {
     #[cfg(feature = "delta")]
     #[error("destination: {0}")]
     Delta(#[from] crate::writer::delta::Error),
+    /// A destination cannot be written to with what is configured.
+    #[error("destination: {0}")]
+    Destination(#[from] crate::writer::WriteError),
     /// The totals or keys cannot be read.
     #[error("log folder: {0}")]
     Io(#[from] io::Error),
@@ -119,12 +122,13 @@ impl App {
             check_file_system(&log.dir, config.acknowledge)?;
         }
         let clock = SystemClock::shared();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let targets = config
             .destinations
             .iter()
-            .map(|destination| target(destination, &clock));
+            .map(|destination| target(destination, &clock, &disk));
         let targets = targets.collect::<Result<_, _>>()?;
-        Self::build_with(config, targets, Arc::new(RealDisk), clock).await
+        Self::build_with(config, targets, disk, clock).await
     }
 
     /// Builds a collector with these destinations, on this disk, by this clock.

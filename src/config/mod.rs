@@ -63,6 +63,9 @@ pub enum WriterConfig {
     /// Delta Lake.
     #[cfg(feature = "delta")]
     Delta(crate::writer::delta::Config),
+    /// BigQuery.
+    #[cfg(feature = "bigquery")]
+    BigQuery(crate::writer::bigquery::Config),
     /// Memory.
     Memory {
         /// Rows kept.

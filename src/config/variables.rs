@@ -137,8 +137,8 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "WRITERS__STRATEGY",
-        "delta",
-        "where rows go: delta, memory, or a JSON list of them",
+        "",
+        "where rows go: direct (BigQuery), delta, memory, or a JSON list of them; unset: direct where a BigQuery table is named, else delta",
     ),
     variable(
         "WRITERS__OPTIONAL",
@@ -154,6 +154,46 @@ pub const VARIABLES: &[Variable] = &[
         "WRITERS__FROM",
         "newest",
         "where a destination that is new to this log begins: newest or oldest",
+    ),
+    variable(
+        "WRITERS__PROJECT_ID",
+        "",
+        "project on Google Cloud, of the table and of the traces in the process's log",
+    ),
+    variable(
+        "WRITERS__BQ__DATASET_ID",
+        "",
+        "dataset of the BigQuery table; it must be there",
+    ),
+    variable(
+        "WRITERS__BQ__TABLE_ID",
+        "",
+        "the BigQuery table; made if it is missing",
+    ),
+    variable(
+        "WRITERS__BQ__FLUSH_INTERVAL",
+        "0.5",
+        "most seconds that rows wait for more while others are on their way",
+    ),
+    variable(
+        "WRITERS__BQ__MAX_BATCH_SIZE",
+        "500",
+        "most rows of a request to BigQuery",
+    ),
+    variable(
+        "WRITERS__BQ__ANSWER_TIMEOUT",
+        "60",
+        "seconds after which a connection on which no answer comes is given up",
+    ),
+    variable(
+        "WRITERS__BQ__ENDPOINT",
+        "https://bigquery.googleapis.com",
+        "REST API of BigQuery; http:// for one that asks for no credentials",
+    ),
+    variable(
+        "WRITERS__BQ__GRPC_ENDPOINT",
+        "https://bigquerystorage.googleapis.com",
+        "Storage Write API of BigQuery; http:// for one that asks for no credentials",
     ),
     variable(
         "WRITERS__DELTA__URI",
@@ -310,12 +350,7 @@ pub const ACCEPTED: &[&str] = &[
     "API__V1__FETCH",
     "API__V1__PREFIX",
     "API__V1__STREAMING",
-    "WRITERS__BQ__DATASET_ID",
-    "WRITERS__BQ__FLUSH_INTERVAL",
-    "WRITERS__BQ__MAX_BATCH_SIZE",
     "WRITERS__BQ__MAX_QUEUE_SIZE",
-    "WRITERS__BQ__TABLE_ID",
-    "WRITERS__PROJECT_ID",
     "WRITERS__PUBSUB__FLUSH_INTERVAL",
     "WRITERS__PUBSUB__MAX_BATCH_SIZE",
     "WRITERS__PUBSUB__MAX_BYTES",

@@ -7,8 +7,12 @@
 
 #[cfg(any(feature = "delta", feature = "pubsub"))]
 mod background;
+#[cfg(feature = "bigquery")]
+pub mod bigquery;
 #[cfg(feature = "delta")]
 pub mod delta;
+#[cfg(feature = "bigquery")]
+mod google;
 
 use std::fmt;
 use std::time::Duration;
