@@ -13,6 +13,8 @@ use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConf
 use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod read;
 mod reader;
 pub mod variables;
@@ -63,6 +65,9 @@ pub enum WriterConfig {
     /// Delta Lake.
     #[cfg(feature = "delta")]
     Delta(crate::writer::delta::Config),
+    /// Pub/Sub.
+    #[cfg(feature = "pubsub")]
+    PubSub(crate::writer::pubsub::Config),
     /// BigQuery.
     #[cfg(feature = "bigquery")]
     BigQuery(crate::writer::bigquery::Config),

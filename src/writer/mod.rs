@@ -11,7 +11,7 @@ mod background;
 pub mod bigquery;
 #[cfg(feature = "delta")]
 pub mod delta;
-#[cfg(feature = "bigquery")]
+#[cfg(any(feature = "bigquery", feature = "pubsub"))]
 mod google;
 
 use std::fmt;

@@ -62,7 +62,10 @@ fn encode_record(
         return Err(Unreadable(format!("there is no column {path}{name}")));
     }
     for column in columns {
-        let Some(value) = record.get(&column.name).filter(|value| value.get() != "null") else {
+        let Some(value) = record
+            .get(&column.name)
+            .filter(|value| value.get() != "null")
+        else {
             continue;
         };
         let path = format!("{path}{}", column.name);
@@ -169,7 +172,9 @@ fn micros(text: &str) -> Option<i64> {
         let micros = seconds * 1_000_000 + i64::from(time.subsec_nanosecond()) / 1_000;
         return Some(days(time.date()) * MICROS_PER_DAY + micros);
     }
-    text.parse::<Timestamp>().ok().map(Timestamp::as_microsecond)
+    text.parse::<Timestamp>()
+        .ok()
+        .map(Timestamp::as_microsecond)
 }
 
 #[cfg(test)]
@@ -241,11 +246,17 @@ mod tests {
 
     #[test]
     fn columns_are_set_besides() {
-        let also = [("message_id", "7"), ("publish_time", "1970-01-01T00:00:00Z")];
+        let also = [
+            ("message_id", "7"),
+            ("publish_time", "1970-01-01T00:00:00Z"),
+        ];
         let also = also.map(|(name, value)| (name, to_raw_value(value).unwrap()));
         let encoded = read_row(br#"{"message_id":null}"#, &also).unwrap();
         let event = Event::decode(encoded.as_slice()).unwrap();
-        assert_eq!((event.message_id.as_deref(), event.publish_time), (Some("7"), Some(0)));
+        assert_eq!(
+            (event.message_id.as_deref(), event.publish_time),
+            (Some("7"), Some(0))
+        );
     }
 
     #[test]
@@ -261,11 +272,23 @@ mod tests {
                 json!({"event_params": [{}, {"value": {"int_value": 1.5}}]}),
                 "event_params[1].value.int_value must be a whole number of 64 bits",
             ),
-            (json!({"event_timestamp": u64::MAX}), "event_timestamp must be a whole number of 64 bits"),
+            (
+                json!({"event_timestamp": u64::MAX}),
+                "event_timestamp must be a whole number of 64 bits",
+            ),
             (json!({"event_name": 1}), "event_name must be text"),
-            (json!({"is_active_user": "true"}), "is_active_user must be true or false"),
-            (json!({"event_value_in_usd": "1"}), "event_value_in_usd must be a number"),
-            (json!({"date": "2026-02-30"}), "date must be a day such as 2026-11-21"),
+            (
+                json!({"is_active_user": "true"}),
+                "is_active_user must be true or false",
+            ),
+            (
+                json!({"event_value_in_usd": "1"}),
+                "event_value_in_usd must be a number",
+            ),
+            (
+                json!({"date": "2026-02-30"}),
+                "date must be a day such as 2026-11-21",
+            ),
             (
                 json!({"publish_time": "soon"}),
                 "publish_time must be a time such as 2026-11-21T10:00:00.000000Z",

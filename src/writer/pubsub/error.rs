@@ -58,15 +58,15 @@ impl Error {
     pub(super) fn reaction(&self) -> Reaction {
         match &self.fault {
             CallFault::Status(status) => reaction(status.code()),
-            CallFault::Token(error) if !error.is_transient() => Reaction::Operator,
-            CallFault::Token(_) | CallFault::Timeout(_) => Reaction::Again,
+            CallFault::Access(WriteError::Fatal(_)) => Reaction::Operator,
+            CallFault::Access(_) | CallFault::Timeout(_) => Reaction::Again,
         }
     }
 
     pub(super) fn code(&self) -> Option<Code> {
         match &self.fault {
             CallFault::Status(status) => Some(status.code()),
-            CallFault::Token(_) | CallFault::Timeout(_) => None,
+            CallFault::Access(_) | CallFault::Timeout(_) => None,
         }
     }
 }
@@ -74,7 +74,8 @@ impl Error {
 fn advice(topic: &str, fault: &CallFault) -> String {
     let code = match fault {
         CallFault::Status(status) => status.code(),
-        CallFault::Token(_) => Code::Unauthenticated,
+        // It says so itself.
+        CallFault::Access(_) => return String::new(),
         CallFault::Timeout(_) => Code::DeadlineExceeded,
     };
     match code {
@@ -103,7 +104,7 @@ impl From<Error> for WriteError {
         let reaction = error.reaction();
         let retry_after = match &error.fault {
             CallFault::Status(status) => retry_delay(status),
-            CallFault::Token(_) | CallFault::Timeout(_) => None,
+            CallFault::Access(_) | CallFault::Timeout(_) => None,
         };
         let source: Cause = Box::new(error);
         match reaction {
@@ -196,7 +197,11 @@ mod tests {
             (Code::Unauthenticated, Reaction::Operator),
         ];
         for (number, (code, expected)) in table.into_iter().enumerate() {
-            assert_eq!(i32::try_from(number), Ok(code as i32), "every code, in order");
+            assert_eq!(
+                i32::try_from(number),
+                Ok(code as i32),
+                "every code, in order"
+            );
             assert_eq!(reaction(code), expected, "{code:?}");
             let reported = WriteError::from(error(Status::new(code, "why")));
             let is_transient = matches!(reported, WriteError::Transient { .. });
@@ -211,12 +216,10 @@ mod tests {
         assert_eq!(timeout.reaction(), Reaction::Again);
         let expected = "topic projects/p/topics/t: no answer within 10 s; it may have been published all the same";
         assert_eq!(timeout.to_string(), expected);
-        let token = |is_transient: bool| {
-            CallFault::Token(CredentialsError::from_msg(is_transient, "no server"))
-        };
-        assert_eq!(error(token(true)).reaction(), Reaction::Again);
-        assert_eq!(error(token(false)).reaction(), Reaction::Operator);
-        assert!(error(token(false)).to_string().contains("application-default login"));
+        let without_token = CallFault::Access(WriteError::transient("no token"));
+        assert_eq!(error(without_token).reaction(), Reaction::Again);
+        let without_credentials = CallFault::Access(WriteError::fatal("no credentials"));
+        assert_eq!(error(without_credentials).reaction(), Reaction::Operator);
     }
 
     #[test]
@@ -265,6 +268,4 @@ mod tests {
         assert_eq!(delay(-1, 0), None);
         assert_eq!(retry_delay(&Status::unavailable("no details")), None);
     }
-
-    use google_cloud_auth::errors::CredentialsError;
 }

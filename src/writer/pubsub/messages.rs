@@ -22,7 +22,7 @@ pub(super) const REQUEST_MESSAGES: usize = 1_000;
 const ATTRIBUTE_BYTES: usize = 1_024;
 
 /// The columns that a subscription with "write metadata" fills.
-pub(crate) const METADATA: &[&str] = &[
+const METADATA: &[&str] = &[
     "subscription_name",
     "message_id",
     "publish_time",
@@ -174,7 +174,9 @@ mod tests {
 
     fn encoded(events: &[Event]) -> Result<Vec<Outgoing>, Vec<RowFault>> {
         let numbered = events.iter().zip(1..);
-        let records: Vec<_> = numbered.map(|(event, number)| record(number, event)).collect();
+        let records: Vec<_> = numbered
+            .map(|(event, number)| record(number, event))
+            .collect();
         encode(&records, Integers::Numbers, TOPIC)
     }
 
@@ -212,14 +214,21 @@ mod tests {
         let largest = encoded(&[sized(room(TOPIC))]).unwrap();
         let request = PublishRequest {
             topic: TOPIC.to_owned(),
-            messages: largest.into_iter().map(|outgoing| outgoing.message).collect(),
+            messages: largest
+                .into_iter()
+                .map(|outgoing| outgoing.message)
+                .collect(),
         };
         assert_eq!(request.encoded_len(), REQUEST_BYTES);
         let small = Event::default();
         let faults = encoded(&[small, sized(room(TOPIC) + 1)]).unwrap_err();
         assert_eq!(faults.len(), 1);
         assert_eq!(faults[0].sequence, SequenceNumber(2));
-        assert!(faults[0].reason.contains("10000000"), "{}", faults[0].reason);
+        assert!(
+            faults[0].reason.contains("10000000"),
+            "{}",
+            faults[0].reason
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! messages   rows → messages, messages → requests      sent    what an attempt before has published
-//! connection the service, tokens, deadlines             error   what an answer means
+//! connection one call with a deadline                    error   what an answer means
 //! ```
 
 mod connection;
@@ -33,9 +33,8 @@ use super::{Batch, Limits, RowFault, WriteError, Writer, background};
 use crate::schema::json::Integers;
 use crate::schema::{LogId, SequenceNumber};
 
-pub use self::connection::{CallFault, Connection, ConnectionFault};
+pub use self::connection::{CallFault, Connection};
 pub use self::error::Error;
-pub(crate) use self::messages::METADATA;
 
 /// Most messages that a request takes.
 pub const MAX_BATCH_ROWS: usize = messages::REQUEST_MESSAGES;
@@ -107,8 +106,8 @@ impl PubSubWriter {
     /// A writer for the topic. Asks for nothing yet. Must be made inside of a runtime.
     ///
     /// # Errors
-    /// See [`ConnectionFault`].
-    pub fn new(config: Config) -> Result<Self, ConnectionFault> {
+    /// There are no credentials.
+    pub fn new(config: Config) -> Result<Self, WriteError> {
         let topic = format!("projects/{}/topics/{}", config.project, config.topic);
         if let Some(emulator) = &config.emulator {
             tracing::warn!(
@@ -139,9 +138,11 @@ impl PubSubWriter {
         };
         let time = self.config.publish_timeout;
         let resource = format!("topic={}", self.topic);
-        let answer = self.connection.call(&resource, question, time, |channel, request| async {
-            PublisherClient::new(channel).get_topic(request).await
-        });
+        let answer = self
+            .connection
+            .call(&resource, question, time, |channel, request| async {
+                PublisherClient::new(channel).get_topic(request).await
+            });
         answer.await.map(drop).map_err(|fault| self.error(fault))
     }
 
@@ -152,9 +153,11 @@ impl PubSubWriter {
         };
         let time = self.config.publish_timeout;
         let resource = format!("name={}", self.topic);
-        let answer = self.connection.call(&resource, question, time, |channel, request| async {
-            PublisherClient::new(channel).create_topic(request).await
-        });
+        let answer = self
+            .connection
+            .call(&resource, question, time, |channel, request| async {
+                PublisherClient::new(channel).create_topic(request).await
+            });
         match answer.await.map_err(|fault| self.error(fault)) {
             Ok(_) => {
                 tracing::info!(topic = self.topic, "topic was created");
@@ -175,9 +178,11 @@ impl PubSubWriter {
         };
         let time = self.config.publish_timeout;
         let resource = format!("topic={}", self.topic);
-        let answer = self.connection.call(&resource, question, time, |channel, request| async {
-            PublisherClient::new(channel).publish(request).await
-        });
+        let answer = self
+            .connection
+            .call(&resource, question, time, |channel, request| async {
+                PublisherClient::new(channel).publish(request).await
+            });
         let answer = answer.await.map_err(|fault| self.error(fault))?;
         if answer.message_ids.len() != messages.len() {
             let (ids, sent) = (answer.message_ids.len(), messages.len());
