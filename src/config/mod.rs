@@ -127,6 +127,9 @@ pub struct Config {
     pub dedupe: DedupeConfig,
     /// The destinations, at least one.
     pub destinations: Vec<DestinationConfig>,
+    /// The subscription whose messages are the events; `None` where they come over HTTP.
+    #[cfg(feature = "pubsub")]
+    pub consume: Option<crate::consume::Config>,
     /// Where new destinations begin.
     pub from: From,
     /// Folder of the dead letters.

@@ -42,6 +42,14 @@ pub(super) fn read(reader: &mut Reader, acknowledge: Acknowledge) -> Config {
     }
 }
 
+pub(super) fn read_subscription(reader: &mut Reader) -> crate::consume::Config {
+    crate::consume::Config {
+        project: project(reader),
+        subscription: id(reader, "WRITERS__PUBSUB__SUBSCRIPTION_ID", "subscription"),
+        emulator: reader.plain(EMULATOR).map(str::to_owned),
+    }
+}
+
 fn project(reader: &mut Reader) -> String {
     let project = read_project(reader).unwrap_or_default();
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
@@ -109,7 +117,7 @@ mod tests {
     ];
 
     /// The original with changes; `=NAME` is a variable without the prefix.
-    fn config(changes: &[(&str, &str)]) -> Result<config::Config, Invalid> {
+    fn values(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
         let whole = |(name, value): &(&str, &str)| {
             let name = match name.strip_prefix('=') {
                 Some(plain) => plain.to_owned(),
@@ -117,8 +125,11 @@ mod tests {
             };
             (name, (*value).to_owned())
         };
-        let values: BTreeMap<_, _> = ORIGINAL.iter().chain(changes).map(whole).collect();
-        config::Config::from_values(values)
+        ORIGINAL.iter().chain(changes).map(whole).collect()
+    }
+
+    fn config(changes: &[(&str, &str)]) -> Result<config::Config, Invalid> {
+        config::Config::from_values(values(changes))
     }
 
     fn writer(changes: &[(&str, &str)]) -> Config {
@@ -192,6 +203,29 @@ mod tests {
             let named: Vec<_> = faults.iter().map(|fault| fault.variable.as_str()).collect();
             assert_eq!(named, [format!("{PREFIX}{name}")], "{name}={value}");
         }
+    }
+
+    #[test]
+    fn a_subscription_is_consumed_into_another_strategy() {
+        let consuming = |changes: &[(&str, &str)]| config::Config::consuming(values(changes));
+        let delta = ("WRITERS__STRATEGY", "delta");
+        let found = consuming(&[delta]).unwrap().consume.unwrap();
+        assert_eq!(
+            (found.project.as_str(), found.subscription.as_str()),
+            ("my-project", "stream-events-sub")
+        );
+        assert!(config(&[delta]).unwrap().consume.is_none());
+        let faults = consuming(&[("WRITERS__PUBSUB__SUBSCRIPTION_ID", "")]).unwrap_err();
+        let named: Vec<_> = faults
+            .0
+            .iter()
+            .map(|fault| fault.variable.as_str())
+            .collect();
+        let expected = [
+            "APP_CONFIG__WRITERS__STRATEGY",
+            "APP_CONFIG__WRITERS__PUBSUB__SUBSCRIPTION_ID",
+        ];
+        assert_eq!(named, expected);
     }
 
     #[test]

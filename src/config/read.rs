@@ -37,11 +37,27 @@ impl Config {
     pub fn from_values(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
         let mut reader = Reader::new(values);
         let config = Self::read(&mut reader);
-        if reader.faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(Invalid(reader.faults))
+        reader.checked(config)
+    }
+
+    /// The same, for a collector that takes its events from a subscription.
+    ///
+    /// # Errors
+    /// All faults at once.
+    #[cfg(feature = "pubsub")]
+    pub fn consuming(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        let mut reader = Reader::new(values);
+        let mut config = Self::read(&mut reader);
+        let is_topic =
+            |destination: &DestinationConfig| matches!(destination.writer, WriterConfig::PubSub(_));
+        if config.destinations.iter().any(is_topic) {
+            reader.fault(
+                &format!("{PREFIX}WRITERS__STRATEGY"),
+                "must not have pubsub, from which the events come",
+            );
         }
+        config.consume = Some(super::pubsub::read_subscription(&mut reader));
+        reader.checked(config)
     }
 
     fn read(reader: &mut Reader) -> Self {
@@ -97,6 +113,8 @@ impl Config {
                 max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
             },
             destinations: read_destinations(reader, &journals, acknowledge),
+            #[cfg(feature = "pubsub")]
+            consume: None,
             from: reader
                 .parse("WRITERS__FROM", "newest or oldest", |text| match text {
                     "newest" => Some(Choice(Some(From::Newest))),

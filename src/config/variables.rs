@@ -201,6 +201,11 @@ pub const VARIABLES: &[Variable] = &[
         "the Pub/Sub topic to which pubsub publishes",
     ),
     variable(
+        "WRITERS__PUBSUB__SUBSCRIPTION_ID",
+        "",
+        "the subscription whose messages `real-streaming consume` takes",
+    ),
+    variable(
         "WRITERS__PUBSUB__CREATE",
         "false",
         "make the topic if it is missing",
@@ -386,7 +391,6 @@ pub const ACCEPTED: &[&str] = &[
     "API__V1__PREFIX",
     "API__V1__STREAMING",
     "WRITERS__BQ__MAX_QUEUE_SIZE",
-    "WRITERS__PUBSUB__SUBSCRIPTION_ID",
 ];
 
 /// The text of `.env.template`.

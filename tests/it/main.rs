@@ -10,6 +10,7 @@
 mod admin;
 mod binary;
 mod browser;
+mod consume;
 mod delivery;
 mod deployment;
 mod docs;
@@ -23,6 +24,7 @@ mod golden;
 mod hostile;
 mod independent;
 mod originals;
+mod pubsub;
 mod replay;
 mod restart;
 mod schema;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod collector;
 pub mod process;
+pub mod pubsub;
 pub mod python;
 pub mod wire;
 
