@@ -18,6 +18,8 @@ use crate::writer::bigquery::BigQueryWriter;
 #[cfg(feature = "delta")]
 use crate::writer::delta::DeltaWriter;
 use crate::writer::memory::MemoryWriter;
+#[cfg(feature = "pubsub")]
+use crate::writer::pubsub::PubSubWriter;
 use crate::writer::{Limits, Writer};
 
 use super::{StartError, Target};
@@ -213,6 +215,8 @@ pub(super) fn target(
         }
         #[cfg(feature = "bigquery")]
         WriterConfig::BigQuery(config) => Arc::new(BigQueryWriter::new(config, disk)?),
+        #[cfg(feature = "pubsub")]
+        WriterConfig::PubSub(config) => Arc::new(PubSubWriter::new(config.clone())?),
         WriterConfig::Memory { rows } => {
             let limits = Limits {
                 rows: 10_000,

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
+#[cfg(feature = "pubsub")]
+use crate::consume::Consumer;
 use crate::durable::{Disk, FileSystem, RealDisk};
 use crate::enrich::Enricher;
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
@@ -97,6 +99,9 @@ pub struct App {
     server: Server,
     /// The listener of the admin routes, if they have one of their own.
     admin: Option<(SocketAddr, Server)>,
+    /// Where the events come from, if not over HTTP.
+    #[cfg(feature = "pubsub")]
+    consumer: Option<Arc<Consumer>>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
     deliveries: Vec<Delivery>,
@@ -185,20 +190,26 @@ impl App {
             log.recent_keys(now.before(config.dedupe.window), config.dedupe.max_entries)?,
             now,
         );
-        let intake = Intake::new(
+        let intake = Arc::new(Intake::new(
             Arc::clone(&log),
             dedupe,
             Arc::clone(&ledger),
             config.acknowledge,
             required,
             MAX_RECORD_BYTES,
-        );
+        ));
         if config.acknowledge == Acknowledge::Queued {
             tracing::warn!(
                 "acknowledge is queued: an event that was answered 2xx is lost if the process dies"
             );
         }
 
+        #[cfg(feature = "pubsub")]
+        let consumer = config.consume.as_ref().map(|source| {
+            let (intake, clock, disk) =
+                (Arc::clone(&intake), Arc::clone(&clock), Arc::clone(&disk));
+            Consumer::new(source, intake, clock, disk, &config.dead_letter)
+        });
         let shared = Arc::new(Shared {
             intake,
             enricher: Enricher::new(config.enrich.clone()),
@@ -224,11 +235,19 @@ impl App {
                 (Routes::Public, Some(admin))
             }
         };
+        #[cfg(feature = "pubsub")]
+        let routes = match (config.consume.is_some(), &admin) {
+            (false, _) => routes,
+            (true, None) => Routes::Admin,
+            (true, Some(_)) => Routes::Probes,
+        };
         let (address, server) = listen(config, address, &shared, routes).await?;
         Ok(Self {
             address,
             server,
             admin,
+            #[cfg(feature = "pubsub")]
+            consumer: consumer.transpose()?.map(Arc::new),
             log,
             ledger,
             deliveries,
@@ -280,6 +299,10 @@ impl App {
 
         tracing::info!(address = %self.address, admin_address = %admin_address, log_id = %self.log.id(), "collector started");
         let stop = self.stop;
+        #[cfg(feature = "pubsub")]
+        let consuming = self
+            .consumer
+            .map(|consumer| tokio::spawn(consumer.run(stop.subscribe())));
         let deadline = std::sync::OnceLock::new();
         let shutdown = async {
             shutdown.await;
@@ -293,6 +316,14 @@ impl App {
             .get()
             .copied()
             .unwrap_or_else(|| Instant::now() + self.drain);
+        #[cfg(feature = "pubsub")]
+        if let Some(mut consuming) = consuming {
+            let half = deadline.checked_sub(self.drain / 2).unwrap_or(deadline);
+            if tokio::time::timeout_at(half, &mut consuming).await.is_err() {
+                // What is not acknowledged comes again.
+                consuming.abort();
+            }
+        }
         let log = Arc::clone(&self.log);
         let closing = tokio::task::spawn_blocking(move || log.close());
         match tokio::time::timeout_at(deadline, closing).await {

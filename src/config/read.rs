@@ -37,11 +37,27 @@ impl Config {
     pub fn from_values(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
         let mut reader = Reader::new(values);
         let config = Self::read(&mut reader);
-        if reader.faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(Invalid(reader.faults))
+        reader.checked(config)
+    }
+
+    /// The same, for a collector that takes its events from a subscription.
+    ///
+    /// # Errors
+    /// All faults at once.
+    #[cfg(feature = "pubsub")]
+    pub fn consuming(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        let mut reader = Reader::new(values);
+        let mut config = Self::read(&mut reader);
+        let is_topic =
+            |destination: &DestinationConfig| matches!(destination.writer, WriterConfig::PubSub(_));
+        if config.destinations.iter().any(is_topic) {
+            reader.fault(
+                &format!("{PREFIX}WRITERS__STRATEGY"),
+                "must not have pubsub, from which the events come",
+            );
         }
+        config.consume = Some(super::pubsub::read_subscription(&mut reader));
+        reader.checked(config)
     }
 
     fn read(reader: &mut Reader) -> Self {
@@ -96,7 +112,9 @@ impl Config {
                 window: reader.seconds("DEDUPE__WINDOW"),
                 max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
             },
-            destinations: read_destinations(reader, &journals),
+            destinations: read_destinations(reader, &journals, acknowledge),
+            #[cfg(feature = "pubsub")]
+            consume: None,
             from: reader
                 .parse("WRITERS__FROM", "newest or oldest", |text| match text {
                     "newest" => Some(Choice(Some(From::Newest))),
@@ -112,7 +130,7 @@ impl Config {
 }
 
 /// The project on Google Cloud, if any.
-fn read_project(reader: &Reader) -> Option<String> {
+pub(super) fn read_project(reader: &Reader) -> Option<String> {
     let names = [
         &format!("{PREFIX}WRITERS__PROJECT_ID"),
         "GOOGLE_CLOUD_PROJECT",
@@ -133,7 +151,7 @@ impl Default for Host {
 }
 
 /// A choice with a default, for the reader.
-struct Choice<T>(Option<T>);
+pub(super) struct Choice<T>(pub(super) Option<T>);
 
 impl<T> Default for Choice<T> {
     fn default() -> Self {
@@ -209,11 +227,19 @@ fn read_acknowledge(reader: &mut Reader, log: &LogConfig) -> Acknowledge {
 /// The folder of writers' journals; there is one beside a disk log only.
 type Journals = Option<PathBuf>;
 
-fn read_destinations(reader: &mut Reader, journals: &Journals) -> Vec<DestinationConfig> {
+#[cfg_attr(
+    not(feature = "pubsub"),
+    expect(unused_variables, reason = "only Pub/Sub asks how events are answered")
+)]
+fn read_destinations(
+    reader: &mut Reader,
+    journals: &Journals,
+    acknowledge: Acknowledge,
+) -> Vec<DestinationConfig> {
     let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
     let strategies = reader.parse(
         "WRITERS__STRATEGY",
-        "direct, delta, memory, or a JSON list of them",
+        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
         |text| {
             if text.is_empty() {
                 let unset = if has_table {
@@ -246,6 +272,8 @@ fn read_destinations(reader: &mut Reader, journals: &Journals) -> Vec<Destinatio
         let writer = match name.as_str() {
             #[cfg(feature = "bigquery")]
             "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals)),
+            #[cfg(feature = "pubsub")]
+            "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
             #[cfg(feature = "delta")]
             "delta" => WriterConfig::Delta(read_delta(reader)),
             _ => WriterConfig::Memory { rows: MEMORY_ROWS },
@@ -270,6 +298,8 @@ fn read_destinations(reader: &mut Reader, journals: &Journals) -> Vec<Destinatio
 const KNOWN_STRATEGIES: &[&str] = &[
     #[cfg(feature = "bigquery")]
     "direct",
+    #[cfg(feature = "pubsub")]
+    "pubsub",
     #[cfg(feature = "delta")]
     "delta",
     "memory",
@@ -548,6 +578,6 @@ fn local_path(reader: &mut Reader, name: &str) -> PathBuf {
     })
 }
 
-fn to_usize(bytes: u64) -> usize {
+pub(super) fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
