@@ -10,6 +10,7 @@
 mod admin;
 #[cfg(feature = "bigquery")]
 mod bigquery;
+#[cfg(feature = "bigquery")]
 mod bigquery_fake;
 mod binary;
 mod browser;
