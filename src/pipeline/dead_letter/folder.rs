@@ -35,6 +35,13 @@ pub struct DeadLetterFault {
     source: io::Error,
 }
 
+impl DeadLetterFault {
+    pub(in crate::pipeline) fn new(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self { path, source }
+    }
+}
+
 /// The dead letter of one destination.
 #[derive(Debug)]
 pub struct DeadLetterFolder {

@@ -47,7 +47,7 @@ impl<'a> Letter<'a> {
     }
 
     /// A line with its end.
-    fn read(line: &'a [u8]) -> Option<Self> {
+    pub(in crate::pipeline) fn read(line: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(line.strip_suffix(b"\n")?).ok()
     }
 

@@ -42,8 +42,11 @@ pub(super) struct Journal {
     pub(super) rows: Vec<Mark>,
 }
 
-/// The rows of one destination that were replayed: number in their log, and number as a replayed record.
-pub(in crate::pipeline) type Marks = HashMap<(LogId, u64), Option<u64>>;
+/// A record of a log.
+pub(in crate::pipeline) type Key = (LogId, u64);
+
+/// The rows of one destination that were replayed, and as what; `None` as long as that is not known.
+pub(in crate::pipeline) type Marks = HashMap<Key, Option<Key>>;
 
 /// The files.
 #[derive(Clone, Debug)]
@@ -87,10 +90,14 @@ impl Journals {
     pub(in crate::pipeline) fn marks(&self, destination: &str) -> io::Result<Marks> {
         let all = self.all()?.into_iter();
         let own = all.filter(|(_, journal)| journal.destination == destination);
-        let rows = own.flat_map(|(_, journal)| journal.rows);
-        Ok(rows
-            .map(|row| ((row.log_id, row.sequence), row.replayed_as))
-            .collect())
+        let mut marks = Marks::new();
+        for (_, journal) in own {
+            marks.extend(journal.rows.into_iter().map(|row| {
+                let replayed_as = row.replayed_as.map(|number| (journal.log_id, number));
+                ((row.log_id, row.sequence), replayed_as)
+            }));
+        }
+        Ok(marks)
     }
 
     /// A name for a new file.

@@ -160,18 +160,22 @@ impl Replays {
         };
         tokio::task::block_in_place(|| finish(journals, &mut turn))?;
         for (destination, settled) in destinations {
-            let marks = tokio::task::block_in_place(|| journals.marks(destination))?;
+            let mut marks = tokio::task::block_in_place(|| journals.marks(destination))?;
             for path in dead_letter::files(self.disk.as_ref(), folder, destination)? {
                 let bytes = tokio::task::block_in_place(|| self.disk.read(&path))?;
+                // Marked at once: a line that stands there twice is one row.
                 let mut letters = Letter::all(&bytes)
-                    .filter(|letter| is_waiting(letter, &marks) && selection.takes(letter))
-                    .peekable();
-                while letters.peek().is_some() {
+                    .filter(|letter| selection.takes(letter))
+                    .filter(|letter| marks.insert((letter.log_id, letter.sequence), None).is_none());
+                loop {
+                    let batch = batch(&mut letters, address_of(destination), &mut done);
+                    if batch.is_empty() {
+                        break;
+                    }
                     if done.refused.is_some() || Instant::now() >= until {
                         done.is_cut = true;
                         return Ok(done);
                     }
-                    let batch = batch(&mut letters, address_of(destination), &mut done);
                     self.replay_batch(journals, destination, settled, batch, &mut turn, &mut done)
                         .await?;
                 }
