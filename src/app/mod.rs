@@ -217,7 +217,12 @@ impl App {
             folder: dead_letters.clone(),
             destinations: deliveries
                 .iter()
-                .map(|delivery| (delivery.writer.name().to_owned(), delivery.settled.subscribe()))
+                .map(|delivery| {
+                    (
+                        delivery.writer.name().to_owned(),
+                        delivery.settled.subscribe(),
+                    )
+                })
                 .collect(),
             is_durable: dir.is_some(),
             turn: tokio::sync::Mutex::new(Unfinished::default()),

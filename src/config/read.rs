@@ -207,15 +207,19 @@ fn read_acknowledge(reader: &mut Reader, log: &LogConfig) -> Acknowledge {
 }
 
 fn read_dead_letter(reader: &mut Reader, log: &LogConfig) -> DeadLetterConfig {
-    let choice = reader.parse("DEAD_LETTER__URI", "a path on this machine, or none", |text| {
-        let path = text.strip_prefix("file://").unwrap_or(text);
-        Some(Choice(Some(match text {
-            "" => return Some(Choice(None)),
-            "none" => DeadLetterConfig::Nowhere,
-            _ if path.is_empty() || path.contains("://") => return None,
-            _ => DeadLetterConfig::Folder(PathBuf::from(path)),
-        })))
-    });
+    let choice = reader.parse(
+        "DEAD_LETTER__URI",
+        "a path on this machine, or none",
+        |text| {
+            let path = text.strip_prefix("file://").unwrap_or(text);
+            Some(Choice(Some(match text {
+                "" => return Some(Choice(None)),
+                "none" => DeadLetterConfig::Nowhere,
+                _ if path.is_empty() || path.contains("://") => return None,
+                _ => DeadLetterConfig::Folder(PathBuf::from(path)),
+            })))
+        },
+    );
     let on_cloud_run = reader.plain(CLOUD_RUN).is_some();
     match (log, choice.0) {
         (LogConfig::Disk(_), Some(DeadLetterConfig::Nowhere)) => {

@@ -284,7 +284,11 @@ fn rejected_rows_have_a_place_or_their_senders_are_told() {
     assert_eq!(found(&[memory]), folder("./data/dead_letter"));
     assert_eq!(found(&[uri("file:///mnt/x")]), folder("/mnt/x"));
     assert_eq!(found(&[memory, uri("none")]), DeadLetterConfig::Nowhere);
-    for pairs in [&[uri("none")][..], &[uri("gs://bucket/x")], &[uri("file://")]] {
+    for pairs in [
+        &[uri("none")][..],
+        &[uri("gs://bucket/x")],
+        &[uri("file://")],
+    ] {
         assert_eq!(faults(pairs), ["APP_CONFIG__DEAD_LETTER__URI"], "{pairs:?}");
     }
 }

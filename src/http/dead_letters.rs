@@ -45,7 +45,11 @@ struct Group {
 
 impl From<Waiting> for Group {
     fn from(waiting: Waiting) -> Self {
-        let text = |micros| Timestamp::from_microsecond(micros).ok().map(|time| time.to_string());
+        let text = |micros| {
+            Timestamp::from_microsecond(micros)
+                .ok()
+                .map(|time| time.to_string())
+        };
         Self {
             destination: waiting.destination,
             reason: waiting.reason,
@@ -149,7 +153,8 @@ fn selection(uri: &Uri, now: Micros) -> Result<Selection, Error> {
 fn since(text: &str, now: Micros) -> Result<Micros, Error> {
     let ago = || {
         let digits = text.strip_suffix(['s', 'm', 'h', 'd'])?;
-        let is_number = (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        let is_number =
+            (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
         let number: u64 = digits.parse().ok().filter(|_| is_number)?;
         let seconds = match text.bytes().last()? {
             b's' => 1,
@@ -159,7 +164,11 @@ fn since(text: &str, now: Micros) -> Result<Micros, Error> {
         };
         Some(now.before(Duration::from_secs(number * seconds)))
     };
-    let time = || text.parse::<Timestamp>().ok().map(|time| Micros(time.as_microsecond()));
+    let time = || {
+        text.parse::<Timestamp>()
+            .ok()
+            .map(|time| Micros(time.as_microsecond()))
+    };
     ago().or_else(time).ok_or_else(|| {
         Error::BadRequest(
             "since must be a time such as 2026-11-21T08:00:00Z, or how long ago, such as 90s, 30m, 2h or 7d".to_owned(),

@@ -198,13 +198,34 @@ mod tests {
             sequence: SequenceNumber(1),
             commit: Arc::clone(&commit),
         };
-        assert!(!window.once(7, at(100), || Ok::<_, ()>(failing.into())).unwrap().1);
+        assert!(
+            !window
+                .once(7, at(100), || Ok::<_, ()>(failing.into()))
+                .unwrap()
+                .1
+        );
         assert!(
             window.once(7, at(100), || ticket(2)).unwrap().1,
             "still under way: shares its fate"
         );
         commit.settle(Err(CommitError));
         assert!(!window.once(7, at(100), || ticket(2)).unwrap().1);
+    }
+
+    #[test]
+    fn one_that_a_destination_rejected_in_the_open_counts_as_never_seen() {
+        let window = window(1000);
+        let verdicts = crate::pipeline::Verdicts::default();
+        let append = || verdicts.appending(|| Ok(ticket(1).unwrap().ticket));
+        assert!(!window.once(7, at(100), append).unwrap().1);
+        assert!(
+            window.once(7, at(100), append).unwrap().1,
+            "it may be taken yet"
+        );
+        verdicts.reject(SequenceNumber(2), "another one");
+        assert!(window.once(7, at(100), append).unwrap().1);
+        verdicts.reject(SequenceNumber(1), "not wanted");
+        assert!(!window.once(7, at(100), append).unwrap().1);
     }
 
     #[test]

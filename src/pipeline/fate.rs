@@ -214,10 +214,7 @@ impl Fates {
             return Ok(());
         }
         let marks = journals.marks(destination)?;
-        let again: HashSet<Key> = rejected
-            .keys()
-            .filter_map(|key| *marks.get(key)?)
-            .collect();
+        let again: HashSet<Key> = rejected.keys().filter_map(|key| *marks.get(key)?).collect();
         for (key, (_, fate)) in rejected.iter().filter(|(key, _)| !again.contains(key)) {
             let state = after_rejection(*key, &rejected, &marks, position);
             let fate = found.entry(fate.sequence).or_insert_with(|| fate.clone());

@@ -140,4 +140,3 @@ pub enum NotAppended {
     #[error("the event is larger than a row may be")]
     TooLarge,
 }
-

@@ -125,7 +125,10 @@ mod tests {
     fn what_is_cut_or_newer_is_not_taken_for_one() {
         let bytes = replayed(Kind::Event).encode();
         for length in 0..HEAD {
-            assert_eq!(Replayed::decode(&Bytes::copy_from_slice(&bytes[..length])), None);
+            assert_eq!(
+                Replayed::decode(&Bytes::copy_from_slice(&bytes[..length])),
+                None
+            );
         }
         let mut newer = bytes;
         newer[0] += 1;

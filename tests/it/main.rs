@@ -10,6 +10,7 @@
 mod admin;
 mod binary;
 mod browser;
+mod dead_letters;
 mod delivery;
 mod deployment;
 mod docs;

@@ -83,7 +83,10 @@ impl Journals {
     /// Errors of the disk.
     pub fn count(&self) -> io::Result<u64> {
         let all = self.all()?;
-        Ok(all.iter().map(|(_, journal)| journal.rows.len() as u64).sum())
+        Ok(all
+            .iter()
+            .map(|(_, journal)| journal.rows.len() as u64)
+            .sum())
     }
 
     /// The marks of a destination.

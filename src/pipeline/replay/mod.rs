@@ -166,7 +166,11 @@ impl Replays {
                 // Marked at once: a line that stands there twice is one row.
                 let mut letters = Letter::all(&bytes)
                     .filter(|letter| selection.takes(letter))
-                    .filter(|letter| marks.insert((letter.log_id, letter.sequence), None).is_none());
+                    .filter(|letter| {
+                        marks
+                            .insert((letter.log_id, letter.sequence), None)
+                            .is_none()
+                    });
                 loop {
                     let batch = batch(&mut letters, address_of(destination), &mut done);
                     if batch.is_empty() {
@@ -239,7 +243,11 @@ impl Replays {
             && !self.is_durable
         {
             let mut settled = settled.clone();
-            if settled.wait_for(|position| position.0 >= last).await.is_err() {
+            if settled
+                .wait_for(|position| position.0 >= last)
+                .await
+                .is_err()
+            {
                 // The process stops. What was not delivered is gone with it; what the dead letter holds is not.
                 done.refused = Some(Refused::Stopping);
                 return Ok(());
