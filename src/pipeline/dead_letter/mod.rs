@@ -96,7 +96,7 @@ impl DeadLetter {
     pub(super) fn says(&self) -> &'static str {
         match self {
             Self::Folder(_) => "row was rejected and is in the dead letter",
-            Self::Nowhere(_) => "row was rejected; there is no dead letter, its sender is told",
+            Self::Nowhere(_) => "row was rejected; there is no dead letter",
         }
     }
 }
