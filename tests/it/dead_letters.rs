@@ -334,6 +334,46 @@ async fn what_cannot_be_marked_is_not_replayed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whichever_sync_fails_each_row_is_replayed_once() {
+    for nth in 1..=7 {
+        let disk = Arc::new(SimulatedDisk::new());
+        let a = rejecting("a", [1, 2]);
+        let collector = Builder::new()
+            .on_disk(Arc::clone(&disk) as _)
+            .to(&a)
+            .start()
+            .await;
+        for id in ["1", "2"] {
+            collector.takes(&event(id)).await;
+        }
+        all_settled(&collector).await;
+        // So that the deliveries sync nothing meanwhile.
+        a.away(true);
+        let fault = real_streaming::durable::Fault {
+            nth,
+            ..crate::support::every_sync_fails()
+        };
+        disk.set_sync_fault(Some(fault), false);
+        let first = replay(&collector, "").await;
+        disk.set_sync_fault(None, false);
+        let begun = std::time::Instant::now();
+        let mut second = replay(&collector, "").await;
+        // The log goes on by itself.
+        while second.status == 503 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{}", second.body);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            second = replay(&collector, "").await;
+        }
+        assert_eq!(second.status, 200, "{nth}: {} {}", first.body, second.body);
+        assert_eq!(replayed(&collector).await, 0, "{nth}");
+        a.away(false);
+        all_settled(&collector).await;
+        collector.stop().await;
+        assert_eq!(sorted_ids(&a), ["1", "2"], "{nth}: {}", first.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_in_memory_marks_what_the_destination_has() {
     let a = rejecting("a", [1]);
     let collector = Builder::new()
