@@ -91,11 +91,10 @@ impl Collector<'_> {
         let mut replayed = 0;
         loop {
             let done = self.ask("POST", "/api/v1/dead_letters/replay");
-            let done =
-                done.inspect_err(|_| println!("{replayed} rows were replayed before that"))?;
+            let done = done.inspect_err(|_| println!("rows replayed before that: {replayed}"))?;
             replayed += done["replayed"].as_u64().unwrap_or_default();
             if done["is_complete"] != false {
-                println!("{replayed} rows were replayed");
+                println!("rows replayed: {replayed}");
                 let damaged = done["damaged"].as_u64().unwrap_or_default();
                 return match damaged {
                     0 => Ok(()),

@@ -148,6 +148,45 @@ async fn a_rejected_row_is_replayed_once_and_only_where_it_was_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_replayed_for_others_counts_as_that_after_a_crash_too() {
+    let (a, b) = (rejecting("a", [1]), memory("b"));
+    let collector = Builder::new().to(&a).to(&b).start().await;
+    let folder = Arc::clone(&collector.folder);
+    collector.takes(&event("1")).await;
+    all_settled(&collector).await;
+    let cursors = folder.path().join("log/cursors");
+    let paths = std::fs::read_dir(&cursors).expect("the folder is there");
+    let before: Vec<_> = paths
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| (std::fs::read(&path).expect("a cursor"), path))
+        .collect();
+    assert_eq!(replayed(&collector).await, 1);
+    collector.takes(&event("2")).await;
+    all_settled(&collector).await;
+    collector.stop().await;
+    // As if the process had died between the writes and the cursors.
+    for (cursor, path) in before {
+        std::fs::write(path, cursor).expect("a cursor");
+    }
+    let collector = Builder::in_folder(folder).to(&a).to(&b).start().await;
+    let destinations = collector.ledger.destinations();
+    let [a_totals, b_totals] = [destinations[0].totals(), destinations[1].totals()];
+    assert_eq!(
+        (a_totals.stored, a_totals.dead_lettered, a_totals.elsewhere),
+        (2, 1, 0)
+    );
+    assert_eq!(
+        (b_totals.stored, b_totals.dead_lettered, b_totals.elsewhere),
+        (2, 0, 1)
+    );
+    collector.stop().await;
+    assert_eq!(
+        (ids(&a), ids(&b)),
+        (vec!["1".into(), "2".into()], vec!["1".into(), "2".into()])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_rejected_again_can_be_replayed_again() {
     let a = rejecting("a", [1, 2]);
     let collector = Builder::new().to(&a).start().await;
@@ -432,7 +471,7 @@ async fn the_command_lists_and_replays_by_the_running_collector() {
     assert_eq!(rows.len(), 2, "{listed}");
     assert!(rows[1].starts_with("1\t20"), "{listed}");
     assert!(rows[1].ends_with("\tmemory:rows\tnot wanted"), "{listed}");
-    for expected in ["1 rows were replayed\n", "0 rows were replayed\n"] {
+    for expected in ["rows replayed: 1\n", "rows replayed: 0\n"] {
         let done = run(&["--destination", "memory:rows"]);
         assert_eq!(done, (Some(0), expected.to_owned(), String::new()));
     }

@@ -240,7 +240,9 @@ async fn the_description_names_every_route_and_method() {
         let mut described: BTreeSet<String> =
             methods.as_object().unwrap().keys().cloned().collect();
         // Where there is GET there is HEAD.
-        described.insert("head".to_owned());
+        if described.contains("get") {
+            described.insert("head".to_owned());
+        }
         assert_eq!(described, allowed, "{path}");
     }
     let ids: Vec<&str> = paths

@@ -3,7 +3,6 @@
 //! From there they take the way of every record: in order, with retries, exactly once where the destination can that, into
 //! the dead letter again if need be. Each row is replayed once, also over a crash: see [`journal`].
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -35,6 +34,7 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// Reasons told apart for each destination; rarer ones are told together.
 const MAX_REASONS: usize = 1_000;
+const OTHER_REASONS: &str = "(other reasons)";
 
 /// Which rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -326,24 +326,22 @@ fn batch<'a>(
 }
 
 fn count(by_reason: &mut BTreeMap<String, Waiting>, destination: &str, letter: &Letter<'_>) {
-    let is_new = !by_reason.contains_key(&*letter.reason);
-    let reason = if is_new && by_reason.len() >= MAX_REASONS {
-        Cow::Borrowed("(other reasons)")
-    } else {
-        Cow::Borrowed(&*letter.reason)
+    let has_room = by_reason.len() < MAX_REASONS;
+    let reason = match &*letter.reason {
+        reason if has_room || by_reason.contains_key(reason) => reason,
+        _ => OTHER_REASONS,
     };
     let time = letter.time().map(|time| time.0);
     let waiting = by_reason
-        .entry(reason.clone().into_owned())
+        .entry(reason.to_owned())
         .or_insert_with(|| Waiting {
             destination: destination.to_owned(),
-            reason: reason.into_owned(),
+            reason: reason.to_owned(),
             count: 0,
             first_micros: time,
             last_micros: time,
         });
     waiting.count += 1;
-    // A time that is not known is less than any other.
     waiting.first_micros = [waiting.first_micros, time].into_iter().flatten().min();
     waiting.last_micros = waiting.last_micros.max(time);
 }
