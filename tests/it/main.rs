@@ -15,6 +15,7 @@ mod bigquery_fake;
 mod binary;
 mod browser;
 mod consume;
+mod dead_letters;
 mod delivery;
 mod deployment;
 mod docs;
