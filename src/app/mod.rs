@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
+#[cfg(feature = "pubsub")]
+use crate::consume::Consumer;
 use crate::durable::{Disk, FileSystem, RealDisk};
 use crate::enrich::Enricher;
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
@@ -24,7 +26,8 @@ use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
 
 use crate::pipeline::{
-    Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Stop, release_settled,
+    Acknowledge, Cursors, DeadLetterConfig, Dedupe, Delivery, DeliveryConfig, Fates, Intake,
+    Journals, Replays, Stop, Unfinished, Verdicts, release_settled,
 };
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
@@ -97,6 +100,9 @@ pub struct App {
     server: Server,
     /// The listener of the admin routes, if they have one of their own.
     admin: Option<(SocketAddr, Server)>,
+    /// Where the events come from, if not over HTTP.
+    #[cfg(feature = "pubsub")]
+    consumer: Option<Arc<Consumer>>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
     deliveries: Vec<Delivery>,
@@ -146,6 +152,15 @@ impl App {
             LogConfig::Memory { .. } => None,
         };
         let (log, identities, cursors, asked) = open_log(config, &targets, &disk, &clock).await?;
+        // Before anything is delivered: the log has forgotten nothing yet.
+        let dead_letters = match &config.dead_letter {
+            DeadLetterConfig::Folder(folder) => {
+                let journals = Journals::open(Arc::clone(&disk), folder, log.as_ref())?;
+                Some((folder.clone(), journals))
+            }
+            DeadLetterConfig::Nowhere => None,
+        };
+        let replayed = dead_letters.as_ref().map(|(_, journals)| journals.count());
         let totals = dir.as_ref().map(|dir| Totals::new(Arc::clone(&disk), dir));
         let earlier = totals
             .as_ref()
@@ -155,13 +170,17 @@ impl App {
         let ledger = Arc::new(Ledger::new(
             earlier,
             log.durable().borrow().0,
+            replayed.transpose()?.unwrap_or_default(),
             Arc::new(LogCounts(Arc::clone(&log))),
         ));
 
         let (stop, stopped) = watch::channel(Stop::No);
+        let verdicts = Arc::new(Verdicts::default());
         let mut deliveries = Vec::new();
         for (target, asked) in targets.into_iter().zip(asked) {
             let parts = Parts {
+                clock: &clock,
+                verdicts: &verdicts,
                 config,
                 disk: &disk,
                 log: &log,
@@ -185,20 +204,46 @@ impl App {
             log.recent_keys(now.before(config.dedupe.window), config.dedupe.max_entries)?,
             now,
         );
-        let intake = Intake::new(
+        let intake = Arc::new(Intake::new(
             Arc::clone(&log),
             dedupe,
             Arc::clone(&ledger),
             config.acknowledge,
             required,
+            dead_letters.is_none().then_some(verdicts),
             MAX_RECORD_BYTES,
-        );
+        ));
         if config.acknowledge == Acknowledge::Queued {
             tracing::warn!(
                 "acknowledge is queued: an event that was answered 2xx is lost if the process dies"
             );
         }
 
+        #[cfg(feature = "pubsub")]
+        let source = config.consume.as_ref().zip(config.dead_letter.folder());
+        #[cfg(feature = "pubsub")]
+        let consumer = source.map(|(source, folder)| {
+            let (intake, clock, disk) =
+                (Arc::clone(&intake), Arc::clone(&clock), Arc::clone(&disk));
+            Consumer::new(source, intake, clock, disk, folder)
+        });
+        let replays = Replays {
+            log: Arc::clone(&log),
+            ledger: Arc::clone(&ledger),
+            disk: Arc::clone(&disk),
+            folder: dead_letters.clone(),
+            destinations: deliveries
+                .iter()
+                .map(|delivery| {
+                    (
+                        delivery.writer.name().to_owned(),
+                        delivery.settled.subscribe(),
+                    )
+                })
+                .collect(),
+            is_durable: dir.is_some(),
+            turn: tokio::sync::Mutex::new(Unfinished::default()),
+        };
         let shared = Arc::new(Shared {
             intake,
             enricher: Enricher::new(config.enrich.clone()),
@@ -213,8 +258,9 @@ impl App {
                 Arc::clone(&log),
                 Arc::clone(&ledger),
                 Arc::clone(&disk),
-                config.dead_letter.clone(),
+                dead_letters,
             ),
+            replays: Arc::new(replays),
         });
         let address = SocketAddr::new(config.host, config.port);
         let (routes, admin) = match config.admin.listen {
@@ -224,11 +270,19 @@ impl App {
                 (Routes::Public, Some(admin))
             }
         };
+        #[cfg(feature = "pubsub")]
+        let routes = match (config.consume.is_some(), &admin) {
+            (false, _) => routes,
+            (true, None) => Routes::Admin,
+            (true, Some(_)) => Routes::Probes,
+        };
         let (address, server) = listen(config, address, &shared, routes).await?;
         Ok(Self {
             address,
             server,
             admin,
+            #[cfg(feature = "pubsub")]
+            consumer: consumer.transpose()?.map(Arc::new),
             log,
             ledger,
             deliveries,
@@ -280,6 +334,10 @@ impl App {
 
         tracing::info!(address = %self.address, admin_address = %admin_address, log_id = %self.log.id(), "collector started");
         let stop = self.stop;
+        #[cfg(feature = "pubsub")]
+        let consuming = self
+            .consumer
+            .map(|consumer| tokio::spawn(consumer.run(stop.subscribe())));
         let deadline = std::sync::OnceLock::new();
         let shutdown = async {
             shutdown.await;
@@ -293,6 +351,14 @@ impl App {
             .get()
             .copied()
             .unwrap_or_else(|| Instant::now() + self.drain);
+        #[cfg(feature = "pubsub")]
+        if let Some(mut consuming) = consuming {
+            let half = deadline.checked_sub(self.drain / 2).unwrap_or(deadline);
+            if tokio::time::timeout_at(half, &mut consuming).await.is_err() {
+                // What is not acknowledged comes again.
+                consuming.abort();
+            }
+        }
         let log = Arc::clone(&self.log);
         let closing = tokio::task::spawn_blocking(move || log.close());
         match tokio::time::timeout_at(deadline, closing).await {

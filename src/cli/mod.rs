@@ -8,10 +8,12 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 
+mod ask;
 mod check;
 mod health;
 mod log;
 mod logs;
+mod replay;
 mod schema;
 mod serve;
 mod show;
@@ -30,6 +32,9 @@ struct Arguments {
 enum Command {
     /// Collect events (the default).
     Serve,
+    /// Take events from a Pub/Sub subscription instead of over HTTP.
+    #[cfg(feature = "pubsub")]
+    Consume,
     /// Check the configuration and print what is in force.
     Check,
     /// Ask the collector that runs here whether it answers; for the health checks of containers.
@@ -40,6 +45,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Look after the log.
     Log(log::Arguments),
+    /// Send rows that a destination rejected once more, or list them.
+    Replay(replay::Arguments),
 }
 
 /// Does what the command line says.
@@ -53,16 +60,24 @@ pub fn run() -> ExitCode {
         Ok(values) => values,
         Err(invalid) => return wrong_configuration(&invalid),
     };
-    let config = match Config::from_values(values.clone()) {
+    let read = match command {
+        #[cfg(feature = "pubsub")]
+        Command::Consume => Config::consuming,
+        _ => Config::from_values,
+    };
+    let config = match read(values.clone()) {
         Ok(config) => config,
         Err(invalid) => return wrong_configuration(&invalid),
     };
     match command {
         Command::Serve => serve::run(&config),
+        #[cfg(feature = "pubsub")]
+        Command::Consume => serve::run(&config),
         Command::Check => check::run(&values, &config),
         Command::Health => health::run(&config),
         Command::Show(arguments) => show::run(&arguments, &config),
         Command::Log(arguments) => log::run(&arguments, &config),
+        Command::Replay(arguments) => replay::run(&arguments, &config),
         Command::Schema(_) => ExitCode::SUCCESS,
     }
 }

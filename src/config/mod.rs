@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConfig, ServerConfig};
-use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
+use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod read;
 mod reader;
 pub mod variables;
@@ -63,6 +65,9 @@ pub enum WriterConfig {
     /// Delta Lake.
     #[cfg(feature = "delta")]
     Delta(crate::writer::delta::Config),
+    /// Pub/Sub.
+    #[cfg(feature = "pubsub")]
+    PubSub(crate::writer::pubsub::Config),
     /// BigQuery.
     #[cfg(feature = "bigquery")]
     BigQuery(crate::writer::bigquery::Config),
@@ -122,10 +127,13 @@ pub struct Config {
     pub dedupe: DedupeConfig,
     /// The destinations, at least one.
     pub destinations: Vec<DestinationConfig>,
+    /// The subscription whose messages are the events; `None` where they come over HTTP.
+    #[cfg(feature = "pubsub")]
+    pub consume: Option<crate::consume::Config>,
     /// Where new destinations begin.
     pub from: From,
-    /// Folder of the dead letters.
-    pub dead_letter: PathBuf,
+    /// Where rows go that a destination will never take.
+    pub dead_letter: DeadLetterConfig,
     /// Enrichment.
     pub enrich: enrich::Config,
 }

@@ -10,7 +10,7 @@ use crate::http::{
     AdminConfig, BodyLimits, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig,
     ServerConfig,
 };
-use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
+use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
 use super::reader::Reader;
@@ -26,6 +26,9 @@ const DISK_LOG_BYTES: u64 = 10 << 30;
 /// The same in memory: it must fit into a small container, beside everything else.
 const MEMORY_LOG_BYTES: u64 = 128 << 20;
 
+/// Where rejected rows go unless it is told.
+const DEAD_LETTER_FOLDER: &str = "./data/dead_letter";
+
 /// Rows that the memory destination keeps.
 const MEMORY_ROWS: usize = 10_000;
 
@@ -37,11 +40,33 @@ impl Config {
     pub fn from_values(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
         let mut reader = Reader::new(values);
         let config = Self::read(&mut reader);
-        if reader.faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(Invalid(reader.faults))
+        reader.checked(config)
+    }
+
+    /// The same, for a collector that takes its events from a subscription.
+    ///
+    /// # Errors
+    /// All faults at once.
+    #[cfg(feature = "pubsub")]
+    pub fn consuming(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        let mut reader = Reader::new(values);
+        let mut config = Self::read(&mut reader);
+        let is_topic =
+            |destination: &DestinationConfig| matches!(destination.writer, WriterConfig::PubSub(_));
+        if config.destinations.iter().any(is_topic) {
+            reader.fault(
+                &format!("{PREFIX}WRITERS__STRATEGY"),
+                "must not have pubsub, from which the events come",
+            );
         }
+        config.consume = Some(super::pubsub::read_subscription(&mut reader));
+        if config.dead_letter == DeadLetterConfig::Nowhere {
+            reader.fault(
+                &format!("{PREFIX}DEAD_LETTER__URI"),
+                "must be a path to consume a subscription: messages that are no rows are kept there",
+            );
+        }
+        reader.checked(config)
     }
 
     fn read(reader: &mut Reader) -> Self {
@@ -60,6 +85,7 @@ impl Config {
             LogConfig::Disk(log) => Some(log.dir.join("journals")),
             LogConfig::Memory { .. } => None,
         };
+        let dead_letter = read_dead_letter(reader, &log);
         Self {
             log_format: if is_qa {
                 LogFormat::Text
@@ -96,7 +122,9 @@ impl Config {
                 window: reader.seconds("DEDUPE__WINDOW"),
                 max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
             },
-            destinations: read_destinations(reader, &journals),
+            destinations: read_destinations(reader, &journals, acknowledge),
+            #[cfg(feature = "pubsub")]
+            consume: None,
             from: reader
                 .parse("WRITERS__FROM", "newest or oldest", |text| match text {
                     "newest" => Some(Choice(Some(From::Newest))),
@@ -105,14 +133,14 @@ impl Config {
                 })
                 .0
                 .unwrap_or(From::Newest),
-            dead_letter: local_path(reader, "DEAD_LETTER__URI"),
+            dead_letter,
             enrich: read_enrich(reader),
         }
     }
 }
 
 /// The project on Google Cloud, if any.
-fn read_project(reader: &Reader) -> Option<String> {
+pub(super) fn read_project(reader: &Reader) -> Option<String> {
     let names = [
         &format!("{PREFIX}WRITERS__PROJECT_ID"),
         "GOOGLE_CLOUD_PROJECT",
@@ -133,7 +161,7 @@ impl Default for Host {
 }
 
 /// A choice with a default, for the reader.
-struct Choice<T>(Option<T>);
+pub(super) struct Choice<T>(pub(super) Option<T>);
 
 impl<T> Default for Choice<T> {
     fn default() -> Self {
@@ -206,14 +234,51 @@ fn read_acknowledge(reader: &mut Reader, log: &LogConfig) -> Acknowledge {
     }
 }
 
+fn read_dead_letter(reader: &mut Reader, log: &LogConfig) -> DeadLetterConfig {
+    let choice = reader.parse(
+        "DEAD_LETTER__URI",
+        "a path on this machine, or none",
+        |text| {
+            let path = text.strip_prefix("file://").unwrap_or(text);
+            Some(Choice(Some(match text {
+                "" => return Some(Choice(None)),
+                "none" => DeadLetterConfig::Nowhere,
+                _ if path.is_empty() || path.contains("://") => return None,
+                _ => DeadLetterConfig::Folder(PathBuf::from(path)),
+            })))
+        },
+    );
+    let on_cloud_run = reader.plain(CLOUD_RUN).is_some();
+    match (log, choice.0) {
+        (LogConfig::Disk(_), Some(DeadLetterConfig::Nowhere)) => {
+            reader.fault(
+                &format!("{PREFIX}DEAD_LETTER__URI"),
+                "must be a path: none works with a log in memory only, where a 2xx is not given before the destinations have had their say",
+            );
+            DeadLetterConfig::Nowhere
+        }
+        (_, Some(choice)) => choice,
+        (_, None) if on_cloud_run => DeadLetterConfig::Nowhere,
+        (_, None) => DeadLetterConfig::Folder(PathBuf::from(DEAD_LETTER_FOLDER)),
+    }
+}
+
 /// The folder of writers' journals; there is one beside a disk log only.
 type Journals = Option<PathBuf>;
 
-fn read_destinations(reader: &mut Reader, journals: &Journals) -> Vec<DestinationConfig> {
+#[cfg_attr(
+    not(feature = "pubsub"),
+    expect(unused_variables, reason = "only Pub/Sub asks how events are answered")
+)]
+fn read_destinations(
+    reader: &mut Reader,
+    journals: &Journals,
+    acknowledge: Acknowledge,
+) -> Vec<DestinationConfig> {
     let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
     let strategies = reader.parse(
         "WRITERS__STRATEGY",
-        "direct, delta, memory, or a JSON list of them",
+        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
         |text| {
             if text.is_empty() {
                 let unset = if has_table {
@@ -246,6 +311,8 @@ fn read_destinations(reader: &mut Reader, journals: &Journals) -> Vec<Destinatio
         let writer = match name.as_str() {
             #[cfg(feature = "bigquery")]
             "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals)),
+            #[cfg(feature = "pubsub")]
+            "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
             #[cfg(feature = "delta")]
             "delta" => WriterConfig::Delta(read_delta(reader)),
             _ => WriterConfig::Memory { rows: MEMORY_ROWS },
@@ -270,6 +337,8 @@ fn read_destinations(reader: &mut Reader, journals: &Journals) -> Vec<Destinatio
 const KNOWN_STRATEGIES: &[&str] = &[
     #[cfg(feature = "bigquery")]
     "direct",
+    #[cfg(feature = "pubsub")]
+    "pubsub",
     #[cfg(feature = "delta")]
     "delta",
     "memory",
@@ -541,13 +610,6 @@ fn read_cookie(reader: &mut Reader) -> CookieConfig {
     }
 }
 
-fn local_path(reader: &mut Reader, name: &str) -> PathBuf {
-    reader.parse(name, "a path on this machine", |text| {
-        let path = text.strip_prefix("file://").unwrap_or(text);
-        (!path.is_empty() && !path.contains("://")).then(|| PathBuf::from(path))
-    })
-}
-
-fn to_usize(bytes: u64) -> usize {
+pub(super) fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

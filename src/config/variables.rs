@@ -138,7 +138,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "WRITERS__STRATEGY",
         "",
-        "where rows go: direct (BigQuery), delta, memory, or a JSON list of them; unset: direct where a BigQuery table is named, else delta",
+        "where rows go: direct (BigQuery), pubsub, delta, memory, or a JSON list of them; unset: direct where a BigQuery table is named, else delta",
     ),
     variable(
         "WRITERS__OPTIONAL",
@@ -158,7 +158,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "WRITERS__PROJECT_ID",
         "",
-        "project on Google Cloud, of the table and of the traces in the process's log",
+        "project on Google Cloud, of the table, the topic, and the traces in the process's log",
     ),
     variable(
         "WRITERS__BQ__DATASET_ID",
@@ -194,6 +194,46 @@ pub const VARIABLES: &[Variable] = &[
         "WRITERS__BQ__GRPC_ENDPOINT",
         "https://bigquerystorage.googleapis.com",
         "Storage Write API of BigQuery; http:// for one that asks for no credentials",
+    ),
+    variable(
+        "WRITERS__PUBSUB__TOPIC_ID",
+        "",
+        "the Pub/Sub topic to which pubsub publishes",
+    ),
+    variable(
+        "WRITERS__PUBSUB__SUBSCRIPTION_ID",
+        "",
+        "the subscription whose messages `real-streaming consume` takes",
+    ),
+    variable(
+        "WRITERS__PUBSUB__CREATE",
+        "false",
+        "make the topic if it is missing",
+    ),
+    variable(
+        "WRITERS__PUBSUB__INTEGERS",
+        "number",
+        "how 64-bit integers are spelled in messages: number, or string for readers whose numbers are doubles",
+    ),
+    variable(
+        "WRITERS__PUBSUB__MAX_BATCH_SIZE",
+        "500",
+        "most messages of a request to Pub/Sub, which takes 1000",
+    ),
+    variable(
+        "WRITERS__PUBSUB__MAX_BYTES",
+        "1MiB",
+        "about how large a request becomes; rows are counted as the log holds them",
+    ),
+    variable(
+        "WRITERS__PUBSUB__FLUSH_INTERVAL",
+        "0.5",
+        "most seconds that rows wait for more; where clients wait for them (written), they do not",
+    ),
+    variable(
+        "WRITERS__PUBSUB__PUBLISH_TIMEOUT",
+        "10",
+        "seconds after which a request to Pub/Sub is given up and made again",
     ),
     variable(
         "WRITERS__DELTA__URI",
@@ -268,8 +308,8 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "DEAD_LETTER__URI",
-        "./data/dead_letter",
-        "folder for rows that a destination will never take",
+        "",
+        "folder for rows that a destination will never take, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run none",
     ),
     variable(
         "ENRICH__TRUSTED_HOPS",
@@ -351,12 +391,6 @@ pub const ACCEPTED: &[&str] = &[
     "API__V1__PREFIX",
     "API__V1__STREAMING",
     "WRITERS__BQ__MAX_QUEUE_SIZE",
-    "WRITERS__PUBSUB__FLUSH_INTERVAL",
-    "WRITERS__PUBSUB__MAX_BATCH_SIZE",
-    "WRITERS__PUBSUB__MAX_BYTES",
-    "WRITERS__PUBSUB__PUBLISH_TIMEOUT",
-    "WRITERS__PUBSUB__SUBSCRIPTION_ID",
-    "WRITERS__PUBSUB__TOPIC_ID",
 ];
 
 /// The text of `.env.template`.

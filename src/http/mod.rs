@@ -11,13 +11,14 @@ use http::request::Parts;
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::ledger::Ledger;
-use crate::pipeline::{Fates, Intake};
+use crate::pipeline::{Fates, Intake, Replays};
 
 mod admin;
 mod assets;
 mod body;
 mod cookie;
 mod cors;
+mod dead_letters;
 mod docs;
 mod error;
 mod events;
@@ -42,7 +43,7 @@ pub use server::{Server, ServerConfig};
 #[derive(Debug)]
 pub struct Shared {
     /// Where events are appended.
-    pub intake: Intake,
+    pub intake: Arc<Intake>,
     /// What is known of each event besides what its client says.
     pub enricher: Enricher,
     /// The counts.
@@ -61,6 +62,8 @@ pub struct Shared {
     pub admin: Admin,
     /// What became of events.
     pub fates: Fates,
+    /// The dead letters.
+    pub replays: Arc<Replays>,
 }
 
 impl Shared {
@@ -79,6 +82,8 @@ pub enum Routes {
     Admin,
     /// All.
     All,
+    /// None but the probes.
+    Probes,
 }
 
 /// The routes of a listener. Probes are everywhere.
@@ -87,10 +92,10 @@ pub fn router(shared: Arc<Shared>, routes: Routes) -> Router {
         .route("/health", get(health::health))
         .route("/liveness", get(health::liveness))
         .route("/readiness", get(health::readiness));
-    if routes != Routes::Admin {
+    if matches!(routes, Routes::Public | Routes::All) {
         router = router.merge(public());
     }
-    if routes != Routes::Public {
+    if matches!(routes, Routes::Admin | Routes::All) {
         router = router.merge(admin::routes(&shared));
     }
     router

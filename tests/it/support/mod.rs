@@ -5,6 +5,7 @@ pub mod bigquery;
 pub mod client;
 pub mod collector;
 pub mod process;
+pub mod pubsub;
 pub mod python;
 pub mod wire;
 
