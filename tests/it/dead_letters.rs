@@ -219,6 +219,8 @@ async fn only_what_was_selected_is_replayed_and_only_for_who_may() {
     for (query, expected) in [
         ("?since=2999-01-01T00:00:00Z", 0),
         ("?since=1h", 2),
+        ("?until=1h", 0),
+        ("?until=2999-01-01T00:00:00Z", 2),
         ("?reason=nonsense", 0),
         ("?reason=t%20want", 2),
         ("?destination=memory%3Ab", 1),
