@@ -9,16 +9,19 @@ endif
 MACHETE := $(CACHE)/tools/bin/cargo-machete
 MACHETE_VERSION := 0.9.2
 
-.PHONY: run test browser check fmt generate
+.PHONY: run test browser pubsub check fmt generate
 
 run: ## builds and starts the collector with the embedded default
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
 
-test: venv browser ## installs what the tests need and runs all of them
+test: venv browser pubsub ## installs what the tests need and runs all of them
 	PYTHON="$(VENV)/bin/python" cargo test --workspace
 
 browser: ## Chromium, and what makes it trust the certificates of tests
 	@tests/browser/install.sh
+
+pubsub: ## an emulator of Pub/Sub
+	@tests/pubsub/install.sh $(CACHE)/tools/bin
 
 check: $(MACHETE) ## format, lints, documentation, unused dependencies
 	cargo fmt --all --check

@@ -6,7 +6,7 @@
 //! cli        one file a subcommand
 //! app        composition root: Config → App, run, drain
 //! config     environment → each floor's own Config
-//! http       router, limits, endpoints
+//! http       router, limits, endpoints        consume  messages of a subscription
 //! pipeline   intake, receipt, delivery, dead letter
 //! writer     one attempt to write a batch       log  append-only sequence     enrich  pure steps
 //! durable    small durable acts on files        ledger  outcomes, counters
@@ -17,6 +17,8 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "pubsub")]
+pub mod consume;
 pub mod durable;
 pub mod enrich;
 pub mod http;

@@ -15,9 +15,13 @@ use crate::pipeline::{
     Cursor, Cursors, DeadLetter, DeadLetterConfig, DeadLetterFolder, Delivery, Stop, Told, Verdicts,
 };
 use crate::schema::{LogId, SequenceNumber};
+#[cfg(feature = "bigquery")]
+use crate::writer::bigquery::BigQueryWriter;
 #[cfg(feature = "delta")]
 use crate::writer::delta::DeltaWriter;
 use crate::writer::memory::MemoryWriter;
+#[cfg(feature = "pubsub")]
+use crate::writer::pubsub::PubSubWriter;
 use crate::writer::{Limits, Writer};
 
 use super::{StartError, Target};
@@ -207,15 +211,24 @@ pub(super) fn report_orphans(
     not(feature = "delta"),
     expect(unused_variables, reason = "only tables tell the time")
 )]
+#[cfg_attr(
+    not(feature = "bigquery"),
+    expect(unused_variables, reason = "only journals need the disk")
+)]
 pub(super) fn target(
     destination: &DestinationConfig,
     clock: &Arc<dyn Clock>,
+    disk: &Arc<dyn Disk>,
 ) -> Result<Target, StartError> {
     let writer: Arc<dyn Writer> = match &destination.writer {
         #[cfg(feature = "delta")]
         WriterConfig::Delta(config) => {
             Arc::new(DeltaWriter::new(config.clone(), Arc::clone(clock))?)
         }
+        #[cfg(feature = "bigquery")]
+        WriterConfig::BigQuery(config) => Arc::new(BigQueryWriter::new(config, disk)?),
+        #[cfg(feature = "pubsub")]
+        WriterConfig::PubSub(config) => Arc::new(PubSubWriter::new(config.clone())?),
         WriterConfig::Memory { rows } => {
             let limits = Limits {
                 rows: 10_000,

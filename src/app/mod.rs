@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
+#[cfg(feature = "pubsub")]
+use crate::consume::Consumer;
 use crate::durable::{Disk, FileSystem, RealDisk};
 use crate::enrich::Enricher;
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
@@ -66,6 +68,9 @@ pub enum StartError {
     #[cfg(feature = "delta")]
     #[error("destination: {0}")]
     Delta(#[from] crate::writer::delta::Error),
+    /// A destination cannot be written to with what is configured.
+    #[error("destination: {0}")]
+    Destination(#[from] crate::writer::WriteError),
     /// The totals or keys cannot be read.
     #[error("log folder: {0}")]
     Io(#[from] io::Error),
@@ -95,6 +100,9 @@ pub struct App {
     server: Server,
     /// The listener of the admin routes, if they have one of their own.
     admin: Option<(SocketAddr, Server)>,
+    /// Where the events come from, if not over HTTP.
+    #[cfg(feature = "pubsub")]
+    consumer: Option<Arc<Consumer>>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
     deliveries: Vec<Delivery>,
@@ -120,12 +128,13 @@ impl App {
             check_file_system(&log.dir, config.acknowledge)?;
         }
         let clock = SystemClock::shared();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let targets = config
             .destinations
             .iter()
-            .map(|destination| target(destination, &clock));
+            .map(|destination| target(destination, &clock, &disk));
         let targets = targets.collect::<Result<_, _>>()?;
-        Self::build_with(config, targets, Arc::new(RealDisk), clock).await
+        Self::build_with(config, targets, disk, clock).await
     }
 
     /// Builds a collector with these destinations, on this disk, by this clock.
@@ -195,7 +204,7 @@ impl App {
             log.recent_keys(now.before(config.dedupe.window), config.dedupe.max_entries)?,
             now,
         );
-        let intake = Intake::new(
+        let intake = Arc::new(Intake::new(
             Arc::clone(&log),
             dedupe,
             Arc::clone(&ledger),
@@ -203,13 +212,21 @@ impl App {
             required,
             dead_letters.is_none().then_some(verdicts),
             MAX_RECORD_BYTES,
-        );
+        ));
         if config.acknowledge == Acknowledge::Queued {
             tracing::warn!(
                 "acknowledge is queued: an event that was answered 2xx is lost if the process dies"
             );
         }
 
+        #[cfg(feature = "pubsub")]
+        let source = config.consume.as_ref().zip(config.dead_letter.folder());
+        #[cfg(feature = "pubsub")]
+        let consumer = source.map(|(source, folder)| {
+            let (intake, clock, disk) =
+                (Arc::clone(&intake), Arc::clone(&clock), Arc::clone(&disk));
+            Consumer::new(source, intake, clock, disk, folder)
+        });
         let replays = Replays {
             log: Arc::clone(&log),
             ledger: Arc::clone(&ledger),
@@ -253,11 +270,19 @@ impl App {
                 (Routes::Public, Some(admin))
             }
         };
+        #[cfg(feature = "pubsub")]
+        let routes = match (config.consume.is_some(), &admin) {
+            (false, _) => routes,
+            (true, None) => Routes::Admin,
+            (true, Some(_)) => Routes::Probes,
+        };
         let (address, server) = listen(config, address, &shared, routes).await?;
         Ok(Self {
             address,
             server,
             admin,
+            #[cfg(feature = "pubsub")]
+            consumer: consumer.transpose()?.map(Arc::new),
             log,
             ledger,
             deliveries,
@@ -309,6 +334,10 @@ impl App {
 
         tracing::info!(address = %self.address, admin_address = %admin_address, log_id = %self.log.id(), "collector started");
         let stop = self.stop;
+        #[cfg(feature = "pubsub")]
+        let consuming = self
+            .consumer
+            .map(|consumer| tokio::spawn(consumer.run(stop.subscribe())));
         let deadline = std::sync::OnceLock::new();
         let shutdown = async {
             shutdown.await;
@@ -322,6 +351,14 @@ impl App {
             .get()
             .copied()
             .unwrap_or_else(|| Instant::now() + self.drain);
+        #[cfg(feature = "pubsub")]
+        if let Some(mut consuming) = consuming {
+            let half = deadline.checked_sub(self.drain / 2).unwrap_or(deadline);
+            if tokio::time::timeout_at(half, &mut consuming).await.is_err() {
+                // What is not acknowledged comes again.
+                consuming.abort();
+            }
+        }
         let log = Arc::clone(&self.log);
         let closing = tokio::task::spawn_blocking(move || log.close());
         match tokio::time::timeout_at(deadline, closing).await {

@@ -32,6 +32,9 @@ struct Arguments {
 enum Command {
     /// Collect events (the default).
     Serve,
+    /// Take events from a Pub/Sub subscription instead of over HTTP.
+    #[cfg(feature = "pubsub")]
+    Consume,
     /// Check the configuration and print what is in force.
     Check,
     /// Ask the collector that runs here whether it answers; for the health checks of containers.
@@ -57,12 +60,19 @@ pub fn run() -> ExitCode {
         Ok(values) => values,
         Err(invalid) => return wrong_configuration(&invalid),
     };
-    let config = match Config::from_values(values.clone()) {
+    let read = match command {
+        #[cfg(feature = "pubsub")]
+        Command::Consume => Config::consuming,
+        _ => Config::from_values,
+    };
+    let config = match read(values.clone()) {
         Ok(config) => config,
         Err(invalid) => return wrong_configuration(&invalid),
     };
     match command {
         Command::Serve => serve::run(&config),
+        #[cfg(feature = "pubsub")]
+        Command::Consume => serve::run(&config),
         Command::Check => check::run(&values, &config),
         Command::Health => health::run(&config),
         Command::Show(arguments) => show::run(&arguments, &config),

@@ -1,4 +1,4 @@
-//! `real-streaming serve`: collects events until it is told to stop.
+//! `real-streaming serve` and `consume`: collect events until told to stop, over HTTP or from a subscription.
 
 use std::process::ExitCode;
 

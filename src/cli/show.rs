@@ -108,7 +108,7 @@ fn stored_rows(
         .iter()
         .find_map(|destination| match &destination.writer {
             WriterConfig::Delta(delta) => Some(&delta.uri),
-            WriterConfig::Memory { .. } => None,
+            _ => None,
         });
     let Some(uri) = table else {
         return Ok((Vec::new(), SequenceNumber::ZERO));

@@ -13,6 +13,8 @@ use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConf
 use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod read;
 mod reader;
 pub mod variables;
@@ -63,6 +65,12 @@ pub enum WriterConfig {
     /// Delta Lake.
     #[cfg(feature = "delta")]
     Delta(crate::writer::delta::Config),
+    /// Pub/Sub.
+    #[cfg(feature = "pubsub")]
+    PubSub(crate::writer::pubsub::Config),
+    /// BigQuery.
+    #[cfg(feature = "bigquery")]
+    BigQuery(crate::writer::bigquery::Config),
     /// Memory.
     Memory {
         /// Rows kept.
@@ -119,6 +127,9 @@ pub struct Config {
     pub dedupe: DedupeConfig,
     /// The destinations, at least one.
     pub destinations: Vec<DestinationConfig>,
+    /// The subscription whose messages are the events; `None` where they come over HTTP.
+    #[cfg(feature = "pubsub")]
+    pub consume: Option<crate::consume::Config>,
     /// Where new destinations begin.
     pub from: From,
     /// Where rows go that a destination will never take.

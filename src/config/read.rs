@@ -40,11 +40,33 @@ impl Config {
     pub fn from_values(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
         let mut reader = Reader::new(values);
         let config = Self::read(&mut reader);
-        if reader.faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(Invalid(reader.faults))
+        reader.checked(config)
+    }
+
+    /// The same, for a collector that takes its events from a subscription.
+    ///
+    /// # Errors
+    /// All faults at once.
+    #[cfg(feature = "pubsub")]
+    pub fn consuming(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
+        let mut reader = Reader::new(values);
+        let mut config = Self::read(&mut reader);
+        let is_topic =
+            |destination: &DestinationConfig| matches!(destination.writer, WriterConfig::PubSub(_));
+        if config.destinations.iter().any(is_topic) {
+            reader.fault(
+                &format!("{PREFIX}WRITERS__STRATEGY"),
+                "must not have pubsub, from which the events come",
+            );
         }
+        config.consume = Some(super::pubsub::read_subscription(&mut reader));
+        if config.dead_letter == DeadLetterConfig::Nowhere {
+            reader.fault(
+                &format!("{PREFIX}DEAD_LETTER__URI"),
+                "must be a path to consume a subscription: messages that are no rows are kept there",
+            );
+        }
+        reader.checked(config)
     }
 
     fn read(reader: &mut Reader) -> Self {
@@ -59,6 +81,10 @@ impl Config {
         };
         let log = read_log(reader);
         let acknowledge = read_acknowledge(reader, &log);
+        let journals = match &log {
+            LogConfig::Disk(log) => Some(log.dir.join("journals")),
+            LogConfig::Memory { .. } => None,
+        };
         let dead_letter = read_dead_letter(reader, &log);
         Self {
             log_format: if is_qa {
@@ -96,7 +122,9 @@ impl Config {
                 window: reader.seconds("DEDUPE__WINDOW"),
                 max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
             },
-            destinations: read_destinations(reader),
+            destinations: read_destinations(reader, &journals, acknowledge),
+            #[cfg(feature = "pubsub")]
+            consume: None,
             from: reader
                 .parse("WRITERS__FROM", "newest or oldest", |text| match text {
                     "newest" => Some(Choice(Some(From::Newest))),
@@ -112,7 +140,7 @@ impl Config {
 }
 
 /// The project on Google Cloud, if any.
-fn read_project(reader: &Reader) -> Option<String> {
+pub(super) fn read_project(reader: &Reader) -> Option<String> {
     let names = [
         &format!("{PREFIX}WRITERS__PROJECT_ID"),
         "GOOGLE_CLOUD_PROJECT",
@@ -133,7 +161,7 @@ impl Default for Host {
 }
 
 /// A choice with a default, for the reader.
-struct Choice<T>(Option<T>);
+pub(super) struct Choice<T>(pub(super) Option<T>);
 
 impl<T> Default for Choice<T> {
     fn default() -> Self {
@@ -235,11 +263,31 @@ fn read_dead_letter(reader: &mut Reader, log: &LogConfig) -> DeadLetterConfig {
     }
 }
 
-fn read_destinations(reader: &mut Reader) -> Vec<DestinationConfig> {
+/// The folder of writers' journals; there is one beside a disk log only.
+type Journals = Option<PathBuf>;
+
+#[cfg_attr(
+    not(feature = "pubsub"),
+    expect(unused_variables, reason = "only Pub/Sub asks how events are answered")
+)]
+fn read_destinations(
+    reader: &mut Reader,
+    journals: &Journals,
+    acknowledge: Acknowledge,
+) -> Vec<DestinationConfig> {
+    let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
     let strategies = reader.parse(
         "WRITERS__STRATEGY",
-        "delta, memory, or a JSON list of them",
+        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
         |text| {
+            if text.is_empty() {
+                let unset = if has_table {
+                    "direct"
+                } else {
+                    DEFAULT_STRATEGY
+                };
+                return Some(vec![unset.to_owned()]);
+            }
             let names: Vec<String> = if text.starts_with('[') {
                 serde_json::from_str(text).ok()?
             } else {
@@ -261,6 +309,10 @@ fn read_destinations(reader: &mut Reader) -> Vec<DestinationConfig> {
     let mut destinations = Vec::new();
     for name in &strategies {
         let writer = match name.as_str() {
+            #[cfg(feature = "bigquery")]
+            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals)),
+            #[cfg(feature = "pubsub")]
+            "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
             #[cfg(feature = "delta")]
             "delta" => WriterConfig::Delta(read_delta(reader)),
             _ => WriterConfig::Memory { rows: MEMORY_ROWS },
@@ -281,10 +333,72 @@ fn read_destinations(reader: &mut Reader) -> Vec<DestinationConfig> {
     destinations
 }
 
-#[cfg(feature = "delta")]
-const KNOWN_STRATEGIES: &[&str] = &["delta", "memory"];
-#[cfg(not(feature = "delta"))]
-const KNOWN_STRATEGIES: &[&str] = &["memory"];
+/// Those that this build has.
+const KNOWN_STRATEGIES: &[&str] = &[
+    #[cfg(feature = "bigquery")]
+    "direct",
+    #[cfg(feature = "pubsub")]
+    "pubsub",
+    #[cfg(feature = "delta")]
+    "delta",
+    "memory",
+];
+
+const DEFAULT_STRATEGY: &str = if cfg!(feature = "delta") {
+    "delta"
+} else {
+    "memory"
+};
+
+#[cfg(feature = "bigquery")]
+fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::bigquery::Config {
+    // <https://cloud.google.com/bigquery/docs/tables#table_naming>, <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
+    let mut named = |name: &str, wanted: &str, also: &'static [u8]| -> String {
+        reader.parse(name, wanted, |text| {
+            let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || also.contains(&byte);
+            let is_name = (1..=1024).contains(&text.len()) && text.bytes().all(is_safe);
+            is_name.then(|| text.to_owned())
+        })
+    };
+    let project = named(
+        "WRITERS__PROJECT_ID",
+        "the id of your project on Google Cloud",
+        b"-:.",
+    );
+    let dataset = named(
+        "WRITERS__BQ__DATASET_ID",
+        "the name of a dataset: letters, digits, '_'",
+        b"_",
+    );
+    let table = named(
+        "WRITERS__BQ__TABLE_ID",
+        "the name of a table: letters, digits, '_', '-'",
+        b"_-",
+    );
+    let mut endpoint = |name: &str| -> String {
+        reader.parse(name, "an address such as https://example.com", |text| {
+            let is_address = text.starts_with("https://") || text.starts_with("http://");
+            is_address.then(|| text.to_owned())
+        })
+    };
+    let target = format!("bigquery:{project}.{dataset}.{table}");
+    let file = format!(
+        "{:016x}.jsonl",
+        xxhash_rust::xxh3::xxh3_64(target.as_bytes())
+    );
+    let journal = journals.as_ref().map(|folder| folder.join(file));
+    crate::writer::bigquery::Config {
+        project,
+        dataset,
+        table,
+        endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
+        grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
+        flush_interval: reader.seconds("WRITERS__BQ__FLUSH_INTERVAL"),
+        max_batch_rows: reader.integer("WRITERS__BQ__MAX_BATCH_SIZE", 1),
+        answer_timeout: reader.seconds("WRITERS__BQ__ANSWER_TIMEOUT"),
+        journal,
+    }
+}
 
 #[cfg(feature = "delta")]
 fn read_delta(reader: &mut Reader) -> crate::writer::delta::Config {
@@ -496,6 +610,6 @@ fn read_cookie(reader: &mut Reader) -> CookieConfig {
     }
 }
 
-fn to_usize(bytes: u64) -> usize {
+pub(super) fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::Invalid;
 use super::variables::{ACCEPTED, PREFIX, VARIABLES};
 
 /// What is wrong with one variable. Never shows the value.
@@ -51,6 +52,15 @@ impl Reader {
             .collect();
         for name in unknown {
             self.fault(&name, "there is no such variable; .env.template lists all");
+        }
+    }
+
+    /// The configuration, if nothing was wrong.
+    pub(super) fn checked<T>(self, config: T) -> Result<T, Invalid> {
+        if self.faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(Invalid(self.faults))
         }
     }
 

@@ -221,6 +221,51 @@ fn admin_routes_need_a_token_on_cloud_run() {
 }
 
 #[test]
+#[cfg(feature = "bigquery")]
+fn the_predecessors_configuration_writes_to_bigquery() {
+    let pairs = [
+        ("APP_CONFIG__WRITERS__PROJECT_ID", "shop-1"),
+        ("APP_CONFIG__WRITERS__BQ__DATASET_ID", "analytics"),
+        ("APP_CONFIG__WRITERS__BQ__TABLE_ID", "events"),
+        ("APP_CONFIG__WRITERS__BQ__MAX_QUEUE_SIZE", "100000"),
+        ("APP_CONFIG__CORS__ALLOWED_ORIGINS", "[]"),
+    ];
+    let direct = |more: &[(&str, &str)]| {
+        let config = config(&[&pairs[..], more].concat()).unwrap();
+        match &config.destinations[0].writer {
+            WriterConfig::BigQuery(bigquery) => bigquery.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let unset = direct(&[]);
+    assert_eq!(
+        (
+            unset.project.as_str(),
+            unset.dataset.as_str(),
+            unset.table.as_str()
+        ),
+        ("shop-1", "analytics", "events")
+    );
+    assert!(unset.journal.is_some(), "exactly once beside a disk log");
+    assert!(direct(&[("K_SERVICE", "x")]).journal.is_none());
+    assert_eq!(
+        direct(&[("APP_CONFIG__WRITERS__STRATEGY", "direct")]),
+        unset
+    );
+    let strategy = ("APP_CONFIG__WRITERS__STRATEGY", "direct");
+    assert_eq!(
+        faults(&[strategy]),
+        [
+            "APP_CONFIG__WRITERS__PROJECT_ID",
+            "APP_CONFIG__WRITERS__BQ__DATASET_ID",
+            "APP_CONFIG__WRITERS__BQ__TABLE_ID"
+        ]
+    );
+    let bad = ("APP_CONFIG__WRITERS__BQ__TABLE_ID", "a`b");
+    assert_eq!(faults(&[&pairs[..2], &[bad]].concat()), [bad.0]);
+}
+
+#[test]
 fn the_port_of_the_platform_wins() {
     assert_eq!(
         config(&[("PORT", "9"), ("APP_CONFIG__RUN__PORT", "10")])

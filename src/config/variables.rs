@@ -137,8 +137,8 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "WRITERS__STRATEGY",
-        "delta",
-        "where rows go: delta, memory, or a JSON list of them",
+        "",
+        "where rows go: direct (BigQuery), pubsub, delta, memory, or a JSON list of them; unset: direct where a BigQuery table is named, else delta",
     ),
     variable(
         "WRITERS__OPTIONAL",
@@ -154,6 +154,86 @@ pub const VARIABLES: &[Variable] = &[
         "WRITERS__FROM",
         "newest",
         "where a destination that is new to this log begins: newest or oldest",
+    ),
+    variable(
+        "WRITERS__PROJECT_ID",
+        "",
+        "project on Google Cloud, of the table, the topic, and the traces in the process's log",
+    ),
+    variable(
+        "WRITERS__BQ__DATASET_ID",
+        "",
+        "dataset of the BigQuery table; it must be there",
+    ),
+    variable(
+        "WRITERS__BQ__TABLE_ID",
+        "",
+        "the BigQuery table; made if it is missing",
+    ),
+    variable(
+        "WRITERS__BQ__FLUSH_INTERVAL",
+        "0.5",
+        "most seconds that rows wait for more while others are on their way",
+    ),
+    variable(
+        "WRITERS__BQ__MAX_BATCH_SIZE",
+        "500",
+        "most rows of a request to BigQuery",
+    ),
+    variable(
+        "WRITERS__BQ__ANSWER_TIMEOUT",
+        "60",
+        "seconds after which a connection on which no answer comes is given up",
+    ),
+    variable(
+        "WRITERS__BQ__ENDPOINT",
+        "https://bigquery.googleapis.com",
+        "REST API of BigQuery; http:// for one that asks for no credentials",
+    ),
+    variable(
+        "WRITERS__BQ__GRPC_ENDPOINT",
+        "https://bigquerystorage.googleapis.com",
+        "Storage Write API of BigQuery; http:// for one that asks for no credentials",
+    ),
+    variable(
+        "WRITERS__PUBSUB__TOPIC_ID",
+        "",
+        "the Pub/Sub topic to which pubsub publishes",
+    ),
+    variable(
+        "WRITERS__PUBSUB__SUBSCRIPTION_ID",
+        "",
+        "the subscription whose messages `real-streaming consume` takes",
+    ),
+    variable(
+        "WRITERS__PUBSUB__CREATE",
+        "false",
+        "make the topic if it is missing",
+    ),
+    variable(
+        "WRITERS__PUBSUB__INTEGERS",
+        "number",
+        "how 64-bit integers are spelled in messages: number, or string for readers whose numbers are doubles",
+    ),
+    variable(
+        "WRITERS__PUBSUB__MAX_BATCH_SIZE",
+        "500",
+        "most messages of a request to Pub/Sub, which takes 1000",
+    ),
+    variable(
+        "WRITERS__PUBSUB__MAX_BYTES",
+        "1MiB",
+        "about how large a request becomes; rows are counted as the log holds them",
+    ),
+    variable(
+        "WRITERS__PUBSUB__FLUSH_INTERVAL",
+        "0.5",
+        "most seconds that rows wait for more; where clients wait for them (written), they do not",
+    ),
+    variable(
+        "WRITERS__PUBSUB__PUBLISH_TIMEOUT",
+        "10",
+        "seconds after which a request to Pub/Sub is given up and made again",
     ),
     variable(
         "WRITERS__DELTA__URI",
@@ -310,18 +390,7 @@ pub const ACCEPTED: &[&str] = &[
     "API__V1__FETCH",
     "API__V1__PREFIX",
     "API__V1__STREAMING",
-    "WRITERS__BQ__DATASET_ID",
-    "WRITERS__BQ__FLUSH_INTERVAL",
-    "WRITERS__BQ__MAX_BATCH_SIZE",
     "WRITERS__BQ__MAX_QUEUE_SIZE",
-    "WRITERS__BQ__TABLE_ID",
-    "WRITERS__PROJECT_ID",
-    "WRITERS__PUBSUB__FLUSH_INTERVAL",
-    "WRITERS__PUBSUB__MAX_BATCH_SIZE",
-    "WRITERS__PUBSUB__MAX_BYTES",
-    "WRITERS__PUBSUB__PUBLISH_TIMEOUT",
-    "WRITERS__PUBSUB__SUBSCRIPTION_ID",
-    "WRITERS__PUBSUB__TOPIC_ID",
 ];
 
 /// The text of `.env.template`.

@@ -43,7 +43,7 @@ pub use server::{Server, ServerConfig};
 #[derive(Debug)]
 pub struct Shared {
     /// Where events are appended.
-    pub intake: Intake,
+    pub intake: Arc<Intake>,
     /// What is known of each event besides what its client says.
     pub enricher: Enricher,
     /// The counts.
@@ -82,6 +82,8 @@ pub enum Routes {
     Admin,
     /// All.
     All,
+    /// None but the probes.
+    Probes,
 }
 
 /// The routes of a listener. Probes are everywhere.
@@ -90,10 +92,10 @@ pub fn router(shared: Arc<Shared>, routes: Routes) -> Router {
         .route("/health", get(health::health))
         .route("/liveness", get(health::liveness))
         .route("/readiness", get(health::readiness));
-    if routes != Routes::Admin {
+    if matches!(routes, Routes::Public | Routes::All) {
         router = router.merge(public());
     }
-    if routes != Routes::Public {
+    if matches!(routes, Routes::Admin | Routes::All) {
         router = router.merge(admin::routes(&shared));
     }
     router

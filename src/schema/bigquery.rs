@@ -1,9 +1,16 @@
-//! The table of events as BigQuery's `tables.insert` wants it
-//! (<https://cloud.google.com/bigquery/docs/reference/rest/v2/tables>).
+//! The table of events as BigQuery wants it: for `tables.insert`
+//! (<https://cloud.google.com/bigquery/docs/reference/rest/v2/tables>), and as the one self-contained descriptor by
+//! which the Storage Write API reads encoded events
+//! (<https://cloud.google.com/bigquery/docs/supported-data-types>).
 
+use std::collections::BTreeMap;
+
+use prost_reflect::prost_types::field_descriptor_proto::Label;
+use prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 
-use super::descriptor::{Column, ColumnKind, events};
+use super::descriptor::{Column, ColumnKind, events, pool};
 
 /// Schema, partitioning and clustering of the table.
 pub fn table() -> Value {
@@ -37,4 +44,79 @@ fn field(column: &Column) -> Value {
         field["fields"] = column.children.iter().map(self::field).collect();
     }
     field
+}
+
+/// A view of a table, given as `project.dataset.table`, that shows a row once that was written more than once.
+pub fn view(table: &str) -> String {
+    format!(
+        "CREATE OR REPLACE VIEW `{table}_once` AS\n\
+         SELECT * FROM `{table}`\n\
+         WHERE TRUE\n\
+         QUALIFY ROW_NUMBER() OVER (\n  \
+         PARTITION BY {}, stream_id, event_name, event_id ORDER BY synced_at_micros_\n\
+         ) = 1;\n",
+        events().partition_by
+    )
+}
+
+/// The descriptor of an encoded [`Event`](super::Event): every message that it uses stands inside it under its own name.
+///
+/// It is read by the rules of proto2, where a field that was set to 0 or "" is set. Events carry such fields, as each of
+/// theirs has presence, so nothing is said of synthetic oneofs.
+#[expect(
+    clippy::expect_used,
+    reason = "the name is compiled in and a test asks for it"
+)]
+pub fn writer_descriptor() -> DescriptorProto {
+    let event = pool()
+        .get_message_by_name("collector.v1.Event")
+        .expect("the row is in the descriptor");
+    let mut nested = BTreeMap::new();
+    nest(&event, &mut nested);
+    DescriptorProto {
+        nested_type: nested.into_values().collect(),
+        ..flat(&event)
+    }
+}
+
+/// The messages below a message, by name.
+fn nest(message: &MessageDescriptor, nested: &mut BTreeMap<String, DescriptorProto>) {
+    for field in message.fields() {
+        if let Kind::Message(inner) = field.kind()
+            && !nested.contains_key(inner.name())
+        {
+            nested.insert(inner.name().to_owned(), flat(&inner));
+            nest(&inner, nested);
+        }
+    }
+}
+
+/// A message without those that it uses.
+fn flat(message: &MessageDescriptor) -> DescriptorProto {
+    DescriptorProto {
+        name: Some(message.name().to_owned()),
+        field: message.fields().map(|field| writer_field(&field)).collect(),
+        ..DescriptorProto::default()
+    }
+}
+
+fn writer_field(field: &FieldDescriptor) -> FieldDescriptorProto {
+    let declared = field.field_descriptor_proto();
+    let label = if field.is_list() {
+        Label::Repeated
+    } else {
+        Label::Optional
+    };
+    let type_name = match field.kind() {
+        Kind::Message(message) => Some(message.name().to_owned()),
+        _ => None,
+    };
+    FieldDescriptorProto {
+        name: declared.name.clone(),
+        number: declared.number,
+        label: Some(label.into()),
+        r#type: declared.r#type,
+        type_name,
+        ..FieldDescriptorProto::default()
+    }
 }

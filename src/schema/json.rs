@@ -13,26 +13,69 @@ use jiff::civil::{Date, date};
 use super::descriptor::{Column, ColumnKind, events};
 use super::wire::{self, Fields, MICROS_PER_DAY, RowError, Value};
 
+mod read;
+
+pub use read::{Unreadable, read_row};
+
+/// How 64-bit integers are spelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Integers {
+    /// As JSON numbers.
+    #[default]
+    Numbers,
+    /// As text, for readers whose numbers are doubles.
+    Texts,
+}
+
+/// How a row is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// How 64-bit integers are spelled.
+    pub integers: Integers,
+    /// Columns of the row that are left out.
+    pub leave_out: &'static [&'static str],
+}
+
 /// Appends an encoded [`Event`](super::Event) to `out` as a JSON object.
 ///
 /// # Errors
 /// The record cannot be read; then `out` is as it was.
 pub fn write_row(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), RowError> {
+    write_row_as(encoded, Style::default(), out)
+}
+
+/// Appends an encoded [`Event`](super::Event) to `out` as a JSON object in this style.
+///
+/// # Errors
+/// The record cannot be read; then `out` is as it was.
+pub fn write_row_as(encoded: &[u8], style: Style, out: &mut Vec<u8>) -> Result<(), RowError> {
     let columns = &events().columns;
     wire::check(columns, encoded)?;
     let begun = out.len();
-    write_record(columns, encoded, out).inspect_err(|_| out.truncate(begun))
+    write_record(columns, encoded, style, out).inspect_err(|_| out.truncate(begun))
 }
 
-fn write_record(columns: &[Column], message: &[u8], out: &mut Vec<u8>) -> Result<(), RowError> {
+fn write_record(
+    columns: &[Column],
+    message: &[u8],
+    style: Style,
+    out: &mut Vec<u8>,
+) -> Result<(), RowError> {
     // Encoders may mix other fields between the elements of a list.
     let mut fields = Fields::new(columns, message).collect::<Result<Vec<_>, _>>()?;
     fields.sort_by_key(|(index, _)| *index);
+    let inner = Style {
+        leave_out: &[],
+        ..style
+    };
     out.push(b'{');
     let mut open_list = None;
     let mut is_first = true;
     for (index, value) in fields {
         let column = &columns[index];
+        if style.leave_out.contains(&column.name.as_str()) {
+            continue;
+        }
         if open_list == Some(index) {
             out.push(b',');
         } else {
@@ -50,7 +93,7 @@ fn write_record(columns: &[Column], message: &[u8], out: &mut Vec<u8>) -> Result
                 open_list = Some(index);
             }
         }
-        write_value(column, value, out)?;
+        write_value(column, value, inner, out)?;
     }
     if open_list.is_some() {
         out.push(b']');
@@ -59,18 +102,28 @@ fn write_record(columns: &[Column], message: &[u8], out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-fn write_value(column: &Column, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), RowError> {
+fn write_value(
+    column: &Column,
+    value: Value<'_>,
+    style: Style,
+    out: &mut Vec<u8>,
+) -> Result<(), RowError> {
     match value {
-        Value::Record(message) => return write_record(&column.children, message, out),
+        Value::Record(message) => return write_record(&column.children, message, style, out),
         Value::Text(text) => return write_text(text, out),
         Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
         Value::Double(value) => return write_double(value, out),
-        Value::Int(value) => return write_int(column.kind, value, out),
+        Value::Int(value) => return write_int(column.kind, value, style.integers, out),
     }
     Ok(())
 }
 
-fn write_int(kind: ColumnKind, value: i64, out: &mut Vec<u8>) -> Result<(), RowError> {
+fn write_int(
+    kind: ColumnKind,
+    value: i64,
+    integers: Integers,
+    out: &mut Vec<u8>,
+) -> Result<(), RowError> {
     let written = match kind {
         ColumnKind::Date => write!(out, "\"{}\"", day(value)?),
         ColumnKind::Timestamp => {
@@ -83,6 +136,7 @@ fn write_int(kind: ColumnKind, value: i64, out: &mut Vec<u8>) -> Result<(), RowE
                 "\"{day}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z\""
             )
         }
+        _ if integers == Integers::Texts => write!(out, "\"{value}\""),
         _ => write!(out, "{value}"),
     };
     written.map_err(|_| RowError("it cannot be written"))
@@ -159,6 +213,36 @@ mod tests {
             r#"{"key":"p","value":{"double_value":19.99}},{"key":"q","value":{"int_value":0,"double_value":5.0}},"#,
             r#"{"key":"empty","value":{}}],"is_active_user":false,"date":"2026-11-21","#,
             r#""synced_at_utc_":"2026-11-21T00:00:00.000001Z","collector":{"warnings":["one","two"]}}"#,
+        );
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn integers_may_be_texts_and_columns_left_out() {
+        let event = Event {
+            event_timestamp: Some(i64::MIN),
+            event_params: vec![EventParam {
+                key: Some("message_id".to_owned()),
+                value: Some(ParamValue {
+                    int_value: Some(0),
+                    double_value: Some(0.5),
+                    ..ParamValue::default()
+                }),
+            }],
+            date: Some(0),
+            message_id: Some("7".to_owned()),
+            publish_time: Some(0),
+            ..Event::default()
+        };
+        let style = Style {
+            integers: Integers::Texts,
+            leave_out: &["message_id", "publish_time", "key"],
+        };
+        let mut text = Vec::new();
+        write_row_as(&event.encode_to_vec(), style, &mut text).unwrap();
+        let expected = concat!(
+            r#"{"event_timestamp":"-9223372036854775808","event_params":[{"key":"message_id","#,
+            r#""value":{"int_value":"0","double_value":0.5}}],"date":"1970-01-01"}"#,
         );
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }

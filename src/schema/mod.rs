@@ -10,6 +10,7 @@ pub mod arrow;
 pub mod bigquery;
 mod descriptor;
 pub mod json;
+mod key;
 #[cfg(test)]
 mod random;
 mod record;
@@ -22,5 +23,6 @@ mod generated;
 
 pub use descriptor::{Column, ColumnKind, Table, events, pool};
 pub use generated::*;
+pub use key::Key;
 pub use record::{Kind, LogId, Record, SequenceNumber};
 pub use wire::RowError;

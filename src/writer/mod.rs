@@ -5,10 +5,14 @@
 //! the batch's last sequence number in the same atomic act as its rows and tells it by
 //! [`Writer::position`]: that makes the destination exactly-once.
 
-#[cfg(feature = "delta")]
+#[cfg(any(feature = "delta", feature = "pubsub"))]
 mod background;
+#[cfg(feature = "bigquery")]
+pub mod bigquery;
 #[cfg(feature = "delta")]
 pub mod delta;
+#[cfg(any(feature = "bigquery", feature = "pubsub"))]
+mod google;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +22,8 @@ use async_trait::async_trait;
 use crate::schema::{LogId, Record, SequenceNumber};
 
 pub mod memory;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 
 /// Source of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 8] = [
     &["cli"],
     &["app"],
     &["config"],
-    &["http"],
+    &["http", "consume"],
     &["pipeline"],
     &["writer", "log", "enrich"],
     &["durable", "ledger"],

@@ -8,8 +8,13 @@
 )]
 
 mod admin;
+#[cfg(feature = "bigquery")]
+mod bigquery;
+#[cfg(feature = "bigquery")]
+mod bigquery_fake;
 mod binary;
 mod browser;
+mod consume;
 mod dead_letters;
 mod delivery;
 mod deployment;
@@ -24,6 +29,7 @@ mod golden;
 mod hostile;
 mod independent;
 mod originals;
+mod pubsub;
 mod replay;
 mod restart;
 mod schema;

@@ -190,3 +190,29 @@ async fn delta() {
     writer_contract(|| Arc::new(make()) as Arc<dyn Writer>, stored, true).await;
     rejects_what_it_cannot_read(Arc::new(make()), stored).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pubsub() {
+    use real_streaming::writer::pubsub::PubSubWriter;
+    let emulator = crate::support::pubsub::Emulator::start().await;
+    let config = crate::support::pubsub::config(&emulator.host);
+    let pulled = tokio::sync::Mutex::new(Vec::new());
+    let stored = async || {
+        let mut pulled = pulled.lock().await;
+        // Messages may take their time; none comes twice, so three looks in vain are enough.
+        let mut in_vain = 0;
+        while in_vain < 3 {
+            let some = emulator.pull_some().await;
+            in_vain = if some.is_empty() { in_vain + 1 } else { 0 };
+            let id =
+                |message: googleapis_tonic_google_pubsub_v1::google::pubsub::v1::PubsubMessage| {
+                    message.attributes["event_id"].clone()
+                };
+            pulled.extend(some.into_iter().map(id));
+        }
+        pulled.clone()
+    };
+    let make = || PubSubWriter::new(config.clone()).unwrap();
+    writer_contract(|| Arc::new(make()) as Arc<dyn Writer>, stored, false).await;
+    rejects_what_it_cannot_read(Arc::new(make()), stored).await;
+}

@@ -77,6 +77,7 @@ pub struct Builder {
     targets: Vec<Target>,
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
+    consumes: bool,
 }
 
 impl Builder {
@@ -95,6 +96,7 @@ impl Builder {
             targets: Vec::new(),
             disk: Arc::new(RealDisk),
             clock: SystemClock::shared(),
+            consumes: false,
         };
         let path = |name: &str| builder.folder.path().join(name).display().to_string();
         let (log, dead_letter) = (path("log"), path("dead_letter"));
@@ -113,6 +115,15 @@ impl Builder {
         self.values
             .insert(format!("APP_CONFIG__{name}"), value.to_owned());
         self
+    }
+
+    /// Takes events from the subscription of tests at this `host:port`.
+    pub fn consuming(mut self, host: &str) -> Self {
+        self.consumes = true;
+        self.values
+            .insert("PUBSUB_EMULATOR_HOST".to_owned(), host.to_owned());
+        self.set("WRITERS__PROJECT_ID", "test-project")
+            .set("WRITERS__PUBSUB__SUBSCRIPTION_ID", "events-sub")
     }
 
     /// Adds a destination.
@@ -140,7 +151,11 @@ impl Builder {
 
     /// Starts it; the reason if it does not start.
     pub async fn try_start(self) -> Result<Collector, String> {
-        let config = Config::from_values(self.values).map_err(|invalid| invalid.to_string())?;
+        let read = match self.consumes {
+            true => Config::consuming,
+            false => Config::from_values,
+        };
+        let config = read(self.values).map_err(|invalid| invalid.to_string())?;
         let app = App::build_with(&config, self.targets, self.disk, self.clock)
             .await
             .map_err(|error| error.to_string())?;

@@ -45,6 +45,11 @@ pub fn rows(folder: &Path) -> Vec<Value> {
 impl Process {
     /// Starts the binary in `folder` on a free port and waits until it answers.
     pub async fn start(folder: &Path, values: &[(&str, &str)]) -> Self {
+        Self::start_as("serve", folder, values).await
+    }
+
+    /// The same with another subcommand that goes on until it is stopped.
+    pub async fn start_as(subcommand: &str, folder: &Path, values: &[(&str, &str)]) -> Self {
         let address = free_address();
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -52,6 +57,7 @@ impl Process {
             .open(folder.join("output"))
             .expect("a file for its output");
         let child = command(folder, values)
+            .arg(subcommand)
             .env("APP_CONFIG__RUN__HOST", "127.0.0.1")
             .env("APP_CONFIG__RUN__PORT", address.port().to_string())
             .stdout(log.try_clone().expect("a second handle"))

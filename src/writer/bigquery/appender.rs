@@ -1,0 +1,428 @@
+//! Appends rows to the table by one stream: the default one, or one of our own whose every row is accounted for.
+//!
+//! The default stream takes rows at least once. A stream of our own takes each at the offset that it was given; what was
+//! about to be sent is in the journal first. Whenever it is not known what the stream took (a connection broke, the
+//! process ended), it is finalized, which ends it and tells how many rows it has; the next append begins a new one.
+//! One caller at a time is in here until its request is handed over, so that requests leave in the order of the log.
+
+use std::time::Duration;
+
+use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::storage::v1::{
+    AppendRowsRequest, AppendRowsResponse, CreateWriteStreamRequest, FinalizeWriteStreamRequest,
+    ProtoRows, ProtoSchema, WriteStream, append_rows_request, append_rows_response,
+    big_query_write_client::BigQueryWriteClient, write_stream,
+};
+use googleapis_tonic_google_cloud_bigquery_storage_v1::google::rpc;
+use tokio::sync::Mutex;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::schema::{self, LogId, Record, SequenceNumber};
+use crate::writer::WriteError;
+use crate::writer::google::Access;
+
+use super::TableName;
+use super::connection::{Connection, Pending};
+use super::error::Reaction;
+use super::journal::Journal;
+
+/// How long a single call may take. New streams take their time where many are made.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Appender {
+    access: Access,
+    channel: Channel,
+    answer_timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The table that was prepared.
+    table: Option<TableName>,
+    /// With a journal, rows go to streams of our own.
+    journal: Option<Journal>,
+    open: Option<Open>,
+    /// Counts the streams and connections, to tell answers of old ones.
+    generation: u64,
+}
+
+/// A stream under way.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// Where the next rows go, if they are told where to go.
+    offset: Option<u64>,
+    /// The last number of the log that was handed over.
+    handed_over: SequenceNumber,
+    /// The last number that was answered for; answers come in order.
+    answered: SequenceNumber,
+    log_id: LogId,
+    is_first: bool,
+}
+
+/// Rows that were handed over.
+#[derive(Debug)]
+struct Sent {
+    pending: Pending,
+    generation: u64,
+    /// Rows before them that were there already.
+    skipped: usize,
+    rows: usize,
+    offset: Option<u64>,
+    before: SequenceNumber,
+    last: SequenceNumber,
+}
+
+impl Appender {
+    pub(super) fn new(
+        access: Access,
+        journal: Option<Journal>,
+        answer_timeout: Duration,
+    ) -> Result<Self, WriteError> {
+        let channel = access.channel()?;
+        Ok(Self {
+            access,
+            channel,
+            answer_timeout,
+            state: Mutex::new(State {
+                table: None,
+                journal,
+                open: None,
+                generation: 0,
+            }),
+        })
+    }
+
+    /// Rows go to this table from now on. What an earlier process left open is settled.
+    ///
+    /// # Errors
+    /// It cannot be settled now.
+    pub(super) async fn begin(&self, table: TableName) -> Result<(), WriteError> {
+        let mut state = self.state.lock().await;
+        state.table = Some(table);
+        self.settle(&mut state).await
+    }
+
+    /// Up to which number of the log the table has all rows, where that is known.
+    pub(super) async fn settled(&self, log_id: LogId) -> Option<SequenceNumber> {
+        let state = self.state.lock().await;
+        state.journal.as_ref()?.settled(log_id)
+    }
+
+    /// Appends rows in one request.
+    ///
+    /// # Errors
+    /// What is to be done about it.
+    pub(super) async fn append(&self, log_id: LogId, records: &[Record]) -> Result<(), Reaction> {
+        let Some(sent) = self.hand_over(log_id, records).await? else {
+            return Ok(());
+        };
+        let (generation, skipped) = (sent.generation, sent.skipped);
+        let (offset, before, last) = (sent.offset, sent.before, sent.last);
+        let reaction = match sent.pending.answer(self.answer_timeout).await {
+            Ok(answer) => in_stream(&answer, sent.rows),
+            Err(status) => at_the_end(&status),
+        };
+        let mut state = self.state.lock().await;
+        if state.generation == generation {
+            state.answered(&reaction, offset, before, last);
+        }
+        match reaction {
+            Reaction::Done => Ok(()),
+            Reaction::Rows(rows) => {
+                let rows = rows.into_iter();
+                Err(Reaction::Rows(
+                    rows.map(|(index, reason)| (index + skipped, reason))
+                        .collect(),
+                ))
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Sends rows, if they are not there already.
+    async fn hand_over(&self, log_id: LogId, records: &[Record]) -> Result<Option<Sent>, Reaction> {
+        let mut state = self.state.lock().await;
+        let unknown = |error: &dyn std::fmt::Display| Reaction::Unknown(error.to_string());
+        let is_over = state.open.as_ref().is_some_and(|open| {
+            let is_other = open.log_id != log_id;
+            // A new stream begins a new journal.
+            let is_quiet = open.handed_over == open.answered;
+            let is_long = state.journal.as_ref().is_some_and(Journal::is_long);
+            open.connection.is_over() || is_other || (is_quiet && is_long)
+        });
+        if is_over {
+            state.end();
+        }
+        if state.open.is_none() {
+            self.settle(&mut state)
+                .await
+                .map_err(|error| Reaction::of_write_error(&error))?;
+        }
+        let settled = match &state.journal {
+            Some(journal) => {
+                let answered = state.open.as_ref().map(|open| open.answered);
+                journal.settled(log_id).max(answered).unwrap_or_default()
+            }
+            None => SequenceNumber::ZERO,
+        };
+        // Rows that an attempt wrote whose answer did not come, or that went with others that were refused.
+        let skipped = records.partition_point(|record| record.sequence <= settled);
+        let records = &records[skipped..];
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return Ok(None);
+        };
+        if state.open.is_none() {
+            self.open(&mut state, log_id, settled).await?;
+        }
+        let generation = state.generation;
+        let State {
+            open: Some(open),
+            journal,
+            ..
+        } = &mut *state
+        else {
+            return Err(Reaction::Unknown("the table is not open".to_owned()));
+        };
+        if journal.is_some() && first.sequence <= open.handed_over {
+            return Err(Reaction::Unknown(
+                "rows came again before it was known what became of them".to_owned(),
+            ));
+        }
+        let before = open.handed_over;
+        if let (Some(journal), Some(offset)) = (journal.as_mut(), open.offset) {
+            let end = offset + records.len() as u64;
+            if let Err(error) = journal.append(end, last.sequence) {
+                state.end();
+                return Err(unknown(&error));
+            }
+        }
+        let request = request(open, records);
+        let offset = open.offset;
+        let pending = match open.connection.send(request).await {
+            Ok(pending) => pending,
+            Err(status) => {
+                state.end();
+                return Err(unknown(&status));
+            }
+        };
+        open.is_first = false;
+        open.offset = offset.map(|offset| offset + records.len() as u64);
+        open.handed_over = last.sequence;
+        Ok(Some(Sent {
+            pending,
+            generation,
+            skipped,
+            rows: records.len(),
+            offset,
+            before,
+            last: last.sequence,
+        }))
+    }
+
+    /// Finds out what the stream took that is not accounted for, and ends it.
+    async fn settle(&self, state: &mut State) -> Result<(), WriteError> {
+        let Some(journal) = &mut state.journal else {
+            return Ok(());
+        };
+        let Some(stream) = journal.stream().map(str::to_owned) else {
+            return Ok(());
+        };
+        let mut request = Request::new(FinalizeWriteStreamRequest {
+            name: stream.clone(),
+        });
+        self.address(&mut request, "name", &stream).await?;
+        let rows = match self.client().finalize_write_stream(request).await {
+            Ok(answer) => u64::try_from(answer.into_inner().row_count).unwrap_or_default(),
+            // It took nothing for days and is gone, or its table is: what the cursor says counts, and of what was
+            // under way then, rows may be there twice rather than not at all.
+            Err(status) if status.code() == Code::NotFound => {
+                tracing::error!(
+                    alarm = "stream_expired",
+                    stream,
+                    "what the stream took last cannot be asked any more; rows that were under way may be doubled"
+                );
+                0
+            }
+            Err(status) => return Err(Reaction::of_status(&status).into_write_error()),
+        };
+        journal.ended(rows).map_err(WriteError::transient)?;
+        tracing::debug!(stream, rows, "stream settled");
+        Ok(())
+    }
+
+    async fn open(
+        &self,
+        state: &mut State,
+        log_id: LogId,
+        settled: SequenceNumber,
+    ) -> Result<(), Reaction> {
+        let write_error = |error: WriteError| Reaction::of_write_error(&error);
+        let Some(table) = state.table.clone() else {
+            return Err(Reaction::Unknown("the table is not open".to_owned()));
+        };
+        let (stream, offset) = if let Some(journal) = &mut state.journal {
+            let stream = self.create_stream(&table).await?;
+            journal
+                .began(log_id, settled, &stream)
+                .map_err(|error| Reaction::Unknown(error.to_string()))?;
+            (stream, Some(0))
+        } else {
+            (default_stream(&table), None)
+        };
+        let metadata = self.access.metadata().await.map_err(write_error)?;
+        state.generation += 1;
+        state.open = Some(Open {
+            connection: Connection::open(self.channel.clone(), metadata, &stream),
+            offset,
+            handed_over: settled,
+            answered: settled,
+            log_id,
+            is_first: true,
+        });
+        Ok(())
+    }
+
+    async fn create_stream(&self, table: &TableName) -> Result<String, Reaction> {
+        let parent = table.path();
+        let mut request = Request::new(CreateWriteStreamRequest {
+            parent: parent.clone(),
+            write_stream: Some(WriteStream {
+                r#type: write_stream::Type::Committed.into(),
+                ..WriteStream::default()
+            }),
+        });
+        self.address(&mut request, "parent", &parent)
+            .await
+            .map_err(|error| Reaction::of_write_error(&error))?;
+        match self.client().create_write_stream(request).await {
+            Ok(answer) => Ok(answer.into_inner().name),
+            Err(status) => Err(Reaction::of_status(&status)),
+        }
+    }
+
+    fn client(&self) -> BigQueryWriteClient<Channel> {
+        BigQueryWriteClient::new(self.channel.clone())
+    }
+
+    /// Says who asks and to where it is to be led.
+    async fn address<T>(
+        &self,
+        request: &mut Request<T>,
+        field: &str,
+        name: &str,
+    ) -> Result<(), WriteError> {
+        *request.metadata_mut() = self.access.metadata().await?;
+        let route = format!("{field}={name}").parse();
+        let route = route.map_err(|_| WriteError::fatal("the table's name is no header value"))?;
+        request
+            .metadata_mut()
+            .insert("x-goog-request-params", route);
+        request.set_timeout(CALL_TIMEOUT);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Draws the consequence of an answer for what follows.
+    fn answered(
+        &mut self,
+        reaction: &Reaction,
+        offset: Option<u64>,
+        before: SequenceNumber,
+        last: SequenceNumber,
+    ) {
+        let Some(open) = &mut self.open else {
+            return;
+        };
+        let is_known = match reaction {
+            Reaction::Done => {
+                open.answered = open.answered.max(last);
+                return;
+            }
+            Reaction::Rows(_)
+            | Reaction::Something(_)
+            | Reaction::SchemaLag(_)
+            | Reaction::Throttled(_) => true,
+            // Right if one before it was refused; else we and the stream count differently.
+            Reaction::Rewind => open.offset < offset,
+            Reaction::NoTable(_)
+            | Reaction::StreamEnded(_)
+            | Reaction::Unknown(_)
+            | Reaction::Operator(_) => false,
+        };
+        if is_known {
+            // Nothing was written: the next rows go where these should have gone.
+            open.offset = open.offset.min(offset);
+            open.handed_over = open.handed_over.min(before);
+        } else {
+            self.end();
+        }
+    }
+
+    /// What comes next begins with asking what the stream took.
+    fn end(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.connection.end();
+        }
+        self.generation += 1;
+    }
+}
+
+/// What an answer in the stream asks for.
+fn in_stream(answer: &AppendRowsResponse, rows: usize) -> Reaction {
+    match &answer.response {
+        Some(append_rows_response::Response::Error(error)) => {
+            Reaction::of_answer(error, &answer.row_errors, rows)
+        }
+        _ if answer.row_errors.is_empty() => Reaction::Done,
+        _ => Reaction::of_answer(&rpc::Status::default(), &answer.row_errors, rows),
+    }
+}
+
+/// What the end of a connection asks for before the answer came. Whether the rows were written is not known,
+/// whatever its code says of the request that ended it.
+fn at_the_end(status: &Status) -> Reaction {
+    match Reaction::of_status(status) {
+        found @ (Reaction::NoTable(_) | Reaction::StreamEnded(_) | Reaction::Operator(_)) => found,
+        _ => Reaction::Unknown(status.to_string()),
+    }
+}
+
+fn default_stream(table: &TableName) -> String {
+    format!("{}/streams/_default", table.path())
+}
+
+fn request(open: &Open, records: &[Record]) -> AppendRowsRequest {
+    let rows = records.iter().map(|record| record.payload.clone());
+    // Only the first request of a connection says where to and how the rows are written.
+    let writer_schema = open.is_first.then(|| ProtoSchema {
+        proto_descriptor: Some(schema::bigquery::writer_descriptor().clone()),
+    });
+    let write_stream = if open.is_first {
+        open.connection.stream().to_owned()
+    } else {
+        String::new()
+    };
+    AppendRowsRequest {
+        write_stream,
+        offset: open.offset.and_then(|offset| i64::try_from(offset).ok()),
+        trace_id: if open.is_first {
+            "real-streaming".to_owned()
+        } else {
+            String::new()
+        },
+        rows: Some(append_rows_request::Rows::ProtoRows(
+            append_rows_request::ProtoData {
+                writer_schema,
+                rows: Some(ProtoRows {
+                    serialized_rows: rows.collect(),
+                }),
+            },
+        )),
+        ..AppendRowsRequest::default()
+    }
+}

@@ -1,0 +1,103 @@
+//! What the writers of Google's services share: credentials, and channels of gRPC.
+//!
+//! Credentials are Application Default Credentials (<https://cloud.google.com/docs/authentication/application-default-credentials>);
+//! tokens are cached and renewed early by the library. An endpoint with `http://` asks for none: emulators and tests.
+
+use std::time::Duration;
+
+use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials};
+use http::{Extensions, HeaderMap};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+
+use super::WriteError;
+
+/// <https://developers.google.com/identity/protocols/oauth2/scopes>
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+/// Connections through which nothing comes are asked whether they live: after a pause of the processor they often do not.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a service is, and who asks.
+#[derive(Debug)]
+pub(super) struct Access {
+    endpoint: String,
+    credentials: Option<Credentials>,
+}
+
+impl Access {
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    /// There are no credentials.
+    pub(super) fn new(endpoint: &str) -> Result<Self, WriteError> {
+        let credentials = if endpoint.starts_with("http://") {
+            None
+        } else {
+            let credentials = Builder::default().with_scopes([SCOPE]).build();
+            Some(credentials.map_err(|error| {
+                WriteError::fatal(format!(
+                    "there are no credentials for Google Cloud ({error}): run `gcloud auth application-default login`, or give the machine a service account"
+                ))
+            })?)
+        };
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            credentials,
+        })
+    }
+
+    /// Where the service is, without a slash at the end.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The headers that say who asks.
+    ///
+    /// # Errors
+    /// No token can be had now.
+    pub(super) async fn headers(&self) -> Result<HeaderMap, WriteError> {
+        let Some(credentials) = &self.credentials else {
+            return Ok(HeaderMap::new());
+        };
+        match credentials.headers(Extensions::new()).await {
+            Ok(CacheableResource::New { data, .. }) => Ok(data),
+            // Only said to those who show a tag.
+            Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
+            Err(error) => Err(WriteError::transient(format!(
+                "no token can be had for Google Cloud: {error}"
+            ))),
+        }
+    }
+
+    /// The same for gRPC.
+    ///
+    /// # Errors
+    /// No token can be had now.
+    pub(super) async fn metadata(&self) -> Result<MetadataMap, WriteError> {
+        Ok(MetadataMap::from_headers(self.headers().await?))
+    }
+
+    /// A channel that connects when it is used, and again when it breaks.
+    ///
+    /// # Errors
+    /// The endpoint is no address.
+    pub(super) fn channel(&self) -> Result<Channel, WriteError> {
+        let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(WriteError::fatal)?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true);
+        let endpoint = if self.credentials.is_some() {
+            let tls = ClientTlsConfig::new().with_native_roots();
+            endpoint.tls_config(tls).map_err(WriteError::fatal)?
+        } else {
+            endpoint
+        };
+        Ok(endpoint.connect_lazy())
+    }
+}
