@@ -12,7 +12,7 @@ use crate::support::python::tool;
 async fn googles_clients_find_what_they_expect() {
     let bigquery = bigquery().await;
     bigquery.fail(Call::Append, Fault::HideReply, When::After(3));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bigquery_fake/google.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bigquery_fake/judge.py");
     let mut python = Command::new("timeout");
     python.arg("120").arg(tool("python")).arg(script);
     python

@@ -205,9 +205,12 @@ fn whole(field: &Field, number: i64) -> Result<Value, String> {
         Type::Bool => Ok(json!(number != 0)),
         Type::Date => Ok(json!(day(number)?.to_string())),
         Type::Timestamp => {
-            day(number.div_euclid(MICROS_PER_DAY))?;
-            let time = Timestamp::from_microsecond(number).map_err(|error| error.to_string())?;
-            Ok(json!(format!("{time:.6}")))
+            let day = day(number.div_euclid(MICROS_PER_DAY))?;
+            let micros = number.rem_euclid(MICROS_PER_DAY);
+            let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+            let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+            let time = format!("{day}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
+            Ok(json!(time))
         }
         _ => Ok(json!(number)),
     }
