@@ -48,7 +48,7 @@ impl From<Waiting> for Group {
         let text = |micros| {
             Timestamp::from_microsecond(micros)
                 .ok()
-                .map(|time| time.to_string())
+                .map(|time| format!("{time:.6}"))
         };
         Self {
             destination: waiting.destination,
