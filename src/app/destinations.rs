@@ -11,7 +11,9 @@ use crate::config::{Config, DestinationConfig, From, WriterConfig};
 use crate::durable::Disk;
 use crate::ledger::{Destination, Ledger};
 use crate::log::Log;
-use crate::pipeline::{Cursor, Cursors, DeadLetter, Delivery, Stop, Told};
+use crate::pipeline::{
+    Cursor, Cursors, DeadLetter, DeadLetterConfig, DeadLetterFolder, Delivery, Stop, Told, Verdicts,
+};
 use crate::schema::{LogId, SequenceNumber};
 #[cfg(feature = "bigquery")]
 use crate::writer::bigquery::BigQueryWriter;
@@ -95,6 +97,8 @@ pub(super) async fn ask(
 }
 
 pub(super) struct Parts<'a> {
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) verdicts: &'a Arc<Verdicts>,
     pub(super) config: &'a Config,
     pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) log: &'a Arc<dyn Log>,
@@ -143,13 +147,21 @@ pub(super) fn delivery(
         parts.log.durable(),
     ));
     parts.ledger.add_destination(Arc::clone(&counts));
-    let dead_letter = DeadLetter::open(
-        Arc::clone(parts.disk),
-        &parts.config.dead_letter,
-        &name,
-        parts.log.id(),
-        position,
-    )?;
+    let dead_letter = match &parts.config.dead_letter {
+        DeadLetterConfig::Folder(folder) => DeadLetter::Folder(DeadLetterFolder::open(
+            Arc::clone(parts.clock),
+            Arc::clone(parts.disk),
+            folder,
+            &name,
+            parts.log.id(),
+            position,
+        )?),
+        // Nobody waits for an optional destination.
+        DeadLetterConfig::Nowhere if target.delivery.max_lag.is_some() => {
+            DeadLetter::Nowhere(Arc::default())
+        }
+        DeadLetterConfig::Nowhere => DeadLetter::Nowhere(Arc::clone(parts.verdicts)),
+    };
     let mut delivery = Delivery {
         writer: target.writer,
         log: Arc::clone(parts.log),

@@ -26,7 +26,8 @@ use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
 
 use crate::pipeline::{
-    Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Stop, release_settled,
+    Acknowledge, Cursors, DeadLetterConfig, Dedupe, Delivery, DeliveryConfig, Fates, Intake,
+    Journals, Replays, Stop, Unfinished, Verdicts, release_settled,
 };
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
@@ -151,6 +152,15 @@ impl App {
             LogConfig::Memory { .. } => None,
         };
         let (log, identities, cursors, asked) = open_log(config, &targets, &disk, &clock).await?;
+        // Before anything is delivered: the log has forgotten nothing yet.
+        let dead_letters = match &config.dead_letter {
+            DeadLetterConfig::Folder(folder) => {
+                let journals = Journals::open(Arc::clone(&disk), folder, log.as_ref())?;
+                Some((folder.clone(), journals))
+            }
+            DeadLetterConfig::Nowhere => None,
+        };
+        let replayed = dead_letters.as_ref().map(|(_, journals)| journals.count());
         let totals = dir.as_ref().map(|dir| Totals::new(Arc::clone(&disk), dir));
         let earlier = totals
             .as_ref()
@@ -160,13 +170,17 @@ impl App {
         let ledger = Arc::new(Ledger::new(
             earlier,
             log.durable().borrow().0,
+            replayed.transpose()?.unwrap_or_default(),
             Arc::new(LogCounts(Arc::clone(&log))),
         ));
 
         let (stop, stopped) = watch::channel(Stop::No);
+        let verdicts = Arc::new(Verdicts::default());
         let mut deliveries = Vec::new();
         for (target, asked) in targets.into_iter().zip(asked) {
             let parts = Parts {
+                clock: &clock,
+                verdicts: &verdicts,
                 config,
                 disk: &disk,
                 log: &log,
@@ -196,6 +210,7 @@ impl App {
             Arc::clone(&ledger),
             config.acknowledge,
             required,
+            dead_letters.is_none().then_some(verdicts),
             MAX_RECORD_BYTES,
         ));
         if config.acknowledge == Acknowledge::Queued {
@@ -205,11 +220,30 @@ impl App {
         }
 
         #[cfg(feature = "pubsub")]
-        let consumer = config.consume.as_ref().map(|source| {
+        let source = config.consume.as_ref().zip(config.dead_letter.folder());
+        #[cfg(feature = "pubsub")]
+        let consumer = source.map(|(source, folder)| {
             let (intake, clock, disk) =
                 (Arc::clone(&intake), Arc::clone(&clock), Arc::clone(&disk));
-            Consumer::new(source, intake, clock, disk, &config.dead_letter)
+            Consumer::new(source, intake, clock, disk, folder)
         });
+        let replays = Replays {
+            log: Arc::clone(&log),
+            ledger: Arc::clone(&ledger),
+            disk: Arc::clone(&disk),
+            folder: dead_letters.clone(),
+            destinations: deliveries
+                .iter()
+                .map(|delivery| {
+                    (
+                        delivery.writer.name().to_owned(),
+                        delivery.settled.subscribe(),
+                    )
+                })
+                .collect(),
+            is_durable: dir.is_some(),
+            turn: tokio::sync::Mutex::new(Unfinished::default()),
+        };
         let shared = Arc::new(Shared {
             intake,
             enricher: Enricher::new(config.enrich.clone()),
@@ -224,8 +258,9 @@ impl App {
                 Arc::clone(&log),
                 Arc::clone(&ledger),
                 Arc::clone(&disk),
-                config.dead_letter.clone(),
+                dead_letters,
             ),
+            replays: Arc::new(replays),
         });
         let address = SocketAddr::new(config.host, config.port);
         let (routes, admin) = match config.admin.listen {

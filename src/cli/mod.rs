@@ -8,10 +8,12 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 
+mod ask;
 mod check;
 mod health;
 mod log;
 mod logs;
+mod replay;
 mod schema;
 mod serve;
 mod show;
@@ -43,6 +45,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Look after the log.
     Log(log::Arguments),
+    /// Send rows that a destination rejected once more, or list them.
+    Replay(replay::Arguments),
 }
 
 /// Does what the command line says.
@@ -73,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::Health => health::run(&config),
         Command::Show(arguments) => show::run(&arguments, &config),
         Command::Log(arguments) => log::run(&arguments, &config),
+        Command::Replay(arguments) => replay::run(&arguments, &config),
         Command::Schema(_) => ExitCode::SUCCESS,
     }
 }

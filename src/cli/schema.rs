@@ -12,6 +12,9 @@ pub(super) struct Arguments {
     /// For which system.
     #[arg(value_enum)]
     target: Target,
+    /// For BigQuery: instead a view of this table, as project.dataset.table, that shows doubled rows once.
+    #[arg(long, value_name = "TABLE")]
+    view: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -26,15 +29,17 @@ enum Target {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let text = match arguments.target {
-        Target::Bigquery => pretty(&schema::bigquery::table()),
+    let text = match (arguments.target, arguments.view) {
+        (Target::Bigquery, Some(table)) => schema::bigquery::view(&table),
+        (_, Some(_)) => return super::failed(&"there is a view for bigquery only"),
+        (Target::Bigquery, None) => pretty(&schema::bigquery::table()),
         #[cfg(feature = "delta")]
-        Target::Arrow => schema::arrow::schema()
+        (Target::Arrow, None) => schema::arrow::schema()
             .fields()
             .iter()
             .map(|field| format!("{field}\n"))
             .collect(),
-        Target::Openapi => pretty(&crate::http::openapi::document()),
+        (Target::Openapi, None) => pretty(&crate::http::openapi::document()),
     };
     print!("{text}");
     ExitCode::SUCCESS

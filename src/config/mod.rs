@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConfig, ServerConfig};
-use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
+use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
 #[cfg(feature = "pubsub")]
@@ -132,8 +132,8 @@ pub struct Config {
     pub consume: Option<crate::consume::Config>,
     /// Where new destinations begin.
     pub from: From,
-    /// Folder of the dead letters.
-    pub dead_letter: PathBuf,
+    /// Where rows go that a destination will never take.
+    pub dead_letter: DeadLetterConfig,
     /// Enrichment.
     pub enrich: enrich::Config,
 }

@@ -10,7 +10,7 @@ use crate::http::{
     AdminConfig, BodyLimits, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig,
     ServerConfig,
 };
-use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
+use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
 use super::reader::Reader;
@@ -25,6 +25,9 @@ const DISK_LOG_BYTES: u64 = 10 << 30;
 
 /// The same in memory: it must fit into a small container, beside everything else.
 const MEMORY_LOG_BYTES: u64 = 128 << 20;
+
+/// Where rejected rows go unless it is told.
+const DEAD_LETTER_FOLDER: &str = "./data/dead_letter";
 
 /// Rows that the memory destination keeps.
 const MEMORY_ROWS: usize = 10_000;
@@ -57,6 +60,12 @@ impl Config {
             );
         }
         config.consume = Some(super::pubsub::read_subscription(&mut reader));
+        if config.dead_letter == DeadLetterConfig::Nowhere {
+            reader.fault(
+                &format!("{PREFIX}DEAD_LETTER__URI"),
+                "must be a path to consume a subscription: messages that are no rows are kept there",
+            );
+        }
         reader.checked(config)
     }
 
@@ -76,6 +85,7 @@ impl Config {
             LogConfig::Disk(log) => Some(log.dir.join("journals")),
             LogConfig::Memory { .. } => None,
         };
+        let dead_letter = read_dead_letter(reader, &log);
         Self {
             log_format: if is_qa {
                 LogFormat::Text
@@ -123,7 +133,7 @@ impl Config {
                 })
                 .0
                 .unwrap_or(From::Newest),
-            dead_letter: local_path(reader, "DEAD_LETTER__URI"),
+            dead_letter,
             enrich: read_enrich(reader),
         }
     }
@@ -221,6 +231,35 @@ fn read_acknowledge(reader: &mut Reader, log: &LogConfig) -> Acknowledge {
         }
         (LogConfig::Memory { .. }, choice) => choice.unwrap_or(Acknowledge::Written),
         (LogConfig::Disk(_), choice) => choice.unwrap_or(Acknowledge::Spooled),
+    }
+}
+
+fn read_dead_letter(reader: &mut Reader, log: &LogConfig) -> DeadLetterConfig {
+    let choice = reader.parse(
+        "DEAD_LETTER__URI",
+        "a path on this machine, or none",
+        |text| {
+            let path = text.strip_prefix("file://").unwrap_or(text);
+            Some(Choice(Some(match text {
+                "" => return Some(Choice(None)),
+                "none" => DeadLetterConfig::Nowhere,
+                _ if path.is_empty() || path.contains("://") => return None,
+                _ => DeadLetterConfig::Folder(PathBuf::from(path)),
+            })))
+        },
+    );
+    let on_cloud_run = reader.plain(CLOUD_RUN).is_some();
+    match (log, choice.0) {
+        (LogConfig::Disk(_), Some(DeadLetterConfig::Nowhere)) => {
+            reader.fault(
+                &format!("{PREFIX}DEAD_LETTER__URI"),
+                "must be a path: none works with a log in memory only, where a 2xx is not given before the destinations have had their say",
+            );
+            DeadLetterConfig::Nowhere
+        }
+        (_, Some(choice)) => choice,
+        (_, None) if on_cloud_run => DeadLetterConfig::Nowhere,
+        (_, None) => DeadLetterConfig::Folder(PathBuf::from(DEAD_LETTER_FOLDER)),
     }
 }
 
@@ -569,13 +608,6 @@ fn read_cookie(reader: &mut Reader) -> CookieConfig {
         http_only: reader.boolean("COOKIE__HTTPONLY"),
         same_site: same_site.0.unwrap_or(SameSite::None),
     }
-}
-
-fn local_path(reader: &mut Reader, name: &str) -> PathBuf {
-    reader.parse(name, "a path on this machine", |text| {
-        let path = text.strip_prefix("file://").unwrap_or(text);
-        (!path.is_empty() && !path.contains("://")).then(|| PathBuf::from(path))
-    })
 }
 
 pub(super) fn to_usize(bytes: u64) -> usize {

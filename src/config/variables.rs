@@ -308,8 +308,8 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "DEAD_LETTER__URI",
-        "./data/dead_letter",
-        "folder for rows that a destination will never take",
+        "",
+        "folder for rows that a destination will never take, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run none",
     ),
     variable(
         "ENRICH__TRUSTED_HOPS",

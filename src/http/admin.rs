@@ -1,4 +1,5 @@
-//! Who may see what the collector knows: metrics, what became of an event, rows that are only tried out.
+//! Who may see what the collector knows: metrics, what became of an event, rows that are only tried out; and who may
+//! replay dead letters.
 //!
 //! One token, as a bearer token or as the password of Basic authentication
 //! (<https://www.rfc-editor.org/rfc/rfc6750#section-2.1>, <https://www.rfc-editor.org/rfc/rfc7617>), so that browsers
@@ -12,14 +13,14 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Uri, header};
 use uuid::Uuid;
 
 use super::secret::Secret;
-use super::{Error, Shared, events, health};
+use super::{Error, Shared, dead_letters, events, health};
 
 /// Who may see what, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +125,8 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/api/v1/events/{event_id}", get(events::fate))
+        .route("/api/v1/dead_letters", get(dead_letters::waiting))
+        .route("/api/v1/dead_letters/replay", post(dead_letters::replay))
         .route_layer(guard)
 }
 

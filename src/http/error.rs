@@ -39,6 +39,9 @@ pub enum Error {
     /// A field is wrong.
     #[error("the event has a field that is wrong")]
     Field(Vec<Detail>),
+    /// A destination will never take the event, and there is no dead letter.
+    #[error("a destination will never take the event")]
+    Rejected(Vec<Detail>),
     /// Some or all events of an array were not stored; the others were.
     #[error("some events were not stored; the others were")]
     Some {
@@ -92,6 +95,12 @@ pub enum Error {
     /// Admin routes are not for this host.
     #[error("admin routes answer to localhost, addresses and the hosts in ADMIN__HOSTS only")]
     UnknownHost,
+    /// A page of another site asks the operator's browser to act.
+    #[error("pages of other sites may not do this")]
+    CrossSite,
+    /// There is no such destination.
+    #[error("there is no destination of this name; /health lists them")]
+    DestinationNotFound,
     /// Nobody knows this event.
     #[error(
         "no event with this id is in the log or in a dead letter; the log on disk keeps events for DEDUPE__WINDOW after their delivery"
@@ -110,16 +119,21 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Field(_) | Self::Some { retry: false, .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Field(_) | Self::Rejected(_) | Self::Some { retry: false, .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::OriginNotAllowed | Self::StreamNotAllowed | Self::UnknownHost => {
-                StatusCode::FORBIDDEN
-            }
+            Self::OriginNotAllowed
+            | Self::StreamNotAllowed
+            | Self::UnknownHost
+            | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::WrongWriteKey | Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotFound | Self::EventNotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::EventNotFound | Self::DestinationNotFound => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout | Self::Unavailable(_) | Self::Some { retry: true, .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -134,6 +148,7 @@ impl Error {
             Self::Malformed(_) => "malformed",
             Self::BadRequest(_) => "bad_request",
             Self::Field(_) => "wrong_field",
+            Self::Rejected(_) => "rejected",
             Self::Some { .. } => "some_not_stored",
             Self::TooLarge(_) => "too_large",
             Self::NotFound => "not_found",
@@ -147,6 +162,8 @@ impl Error {
             Self::TooMany { .. } => "too_many",
             Self::Unauthorized => "unauthorized",
             Self::UnknownHost => "unknown_host",
+            Self::CrossSite => "cross_site",
+            Self::DestinationNotFound => "destination_not_found",
             Self::EventNotFound => "event_not_found",
             Self::Unavailable(_) => "unavailable",
             Self::Internal => "internal",
@@ -169,9 +186,12 @@ impl Error {
             | Self::MethodNotAllowed
             | Self::Internal => Some(RequestRefusal::Other),
             Self::Field(_)
+            | Self::Rejected(_)
             | Self::Some { .. }
             | Self::Unauthorized
             | Self::UnknownHost
+            | Self::CrossSite
+            | Self::DestinationNotFound
             | Self::EventNotFound => None,
         }
     }
@@ -229,7 +249,7 @@ impl Error {
 
     pub(super) fn details(&self) -> &[Detail] {
         match self {
-            Self::Field(details) | Self::Some { details, .. } => details,
+            Self::Field(details) | Self::Rejected(details) | Self::Some { details, .. } => details,
             _ => &[],
         }
     }

@@ -11,13 +11,14 @@ use http::request::Parts;
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::ledger::Ledger;
-use crate::pipeline::{Fates, Intake};
+use crate::pipeline::{Fates, Intake, Replays};
 
 mod admin;
 mod assets;
 mod body;
 mod cookie;
 mod cors;
+mod dead_letters;
 mod docs;
 mod error;
 mod events;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub admin: Admin,
     /// What became of events.
     pub fates: Fates,
+    /// The dead letters.
+    pub replays: Arc<Replays>,
 }
 
 impl Shared {

@@ -47,6 +47,8 @@ pub fn document() -> Value {
                 "Every event that was sent, by its outcome", "text/plain", &json!({"type": "string"}),
             ))])),
             "/api/v1/events/{event_id}": event(),
+            "/api/v1/dead_letters": dead_letters(),
+            "/api/v1/dead_letters/replay": replay(),
             "/openapi.json": file("openapi", "This description", &["application/json"], &json!({"type": "object"})),
             "/docs": file("docs", "This description, drawn by Swagger UI", &["text/html"], &json!({"type": "string"})),
             "/redoc": file("redoc", "This description, drawn by ReDoc", &["text/html"], &json!({"type": "string"})),
@@ -222,10 +224,95 @@ fn event() -> Value {
     path
 }
 
+/// What waits in the dead letters.
+fn dead_letters() -> Value {
+    let group = json!({
+        "type": "object", "required": ["destination", "reason", "count"],
+        "properties": {
+            "destination": {"type": "string"},
+            "reason": {"type": "string"},
+            "count": {"type": "integer", "minimum": 1},
+            "first": {"type": "string", "format": "date-time", "description": "When the first was rejected, as far as it is known"},
+            "last": {"type": "string", "format": "date-time"},
+        },
+    });
+    let listed = json_answer(
+        "Rows that wait to be replayed",
+        &json!({
+            "type": "object", "required": ["status", "dead_letters"],
+            "properties": {"status": {"const": "ok"}, "dead_letters": {"type": "array", "items": group}},
+        }),
+    );
+    let answers = [("200", listed), refusal("400"), no_such_destination()];
+    let mut path = admin(get(
+        "state",
+        "deadLetters",
+        "What destinations rejected, by destination and reason",
+        &answers,
+    ));
+    path["get"]["parameters"] = selection();
+    path
+}
+
+/// Sends it once more.
+fn replay() -> Value {
+    let done = json_answer(
+        "What was done in the time of one request",
+        &json!({
+            "type": "object", "required": ["status", "replayed", "is_complete", "damaged"],
+            "properties": {
+                "status": {"const": "ok"},
+                "replayed": {"type": "integer", "description": "Rows that are in the log once more, durably"},
+                "is_complete": {"type": "boolean", "description": "Whether nothing is left; otherwise ask again"},
+                "damaged": {"type": "integer", "description": "Rows that cannot be replayed: their line is damaged"},
+            },
+        }),
+    );
+    let answers = [("200", done), refusal("400"), no_such_destination()];
+    admin(json!({"post": {
+        "tags": ["state"],
+        "summary": "Send rows once more to the destination that rejected them, each once",
+        "operationId": "replay",
+        "parameters": selection(),
+        "responses": responses(&answers),
+    }}))
+}
+
+fn no_such_destination() -> (&'static str, Value) {
+    let error = reference("schemas", "Error");
+    ("404", json_answer("There is no such destination", &error))
+}
+
+/// Which rows of the dead letters.
+fn selection() -> Value {
+    let parameter = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    json!([
+        parameter(
+            "since",
+            "Rejected since then, or so long ago at the most",
+            json!({"anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "string", "pattern": "^[0-9]{1,6}[smhd]$"},
+            ]}),
+        ),
+        parameter(
+            "reason",
+            "Whose reason contains this text",
+            json!({"type": "string"})
+        ),
+        parameter(
+            "destination",
+            "Rejected by this destination",
+            json!({"type": "string"})
+        ),
+    ])
+}
+
 /// A path for which the admin token is needed.
 fn admin(mut path: Value) -> Value {
-    path["get"]["security"] = json!([{"token": []}, {"password": []}]);
-    let responses = &mut path["get"]["responses"];
+    let method = if path["get"].is_null() { "post" } else { "get" };
+    path[method]["security"] = json!([{"token": []}, {"password": []}]);
+    let responses = &mut path[method]["responses"];
     let (status, refusal) = refusal("401");
     responses[status] = refusal;
     if let Some(responses) = responses.as_object_mut() {
@@ -352,7 +439,7 @@ const REFUSALS: [(&str, &str); 11] = [
     ("415", "The body is compressed in a way that is not known"),
     (
         "422",
-        "An event has a wrong field, `details` names it; in an array the others are stored",
+        "An event has a wrong field, or a destination will never take it: `details` says which and why; in an array the others are stored",
     ),
     (
         "429",

@@ -1,5 +1,6 @@
 //! The counts of one destination.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,18 +15,34 @@ use crate::schema::SequenceNumber;
 pub struct DestinationTotals {
     /// Events that the destination has.
     pub stored: u64,
-    /// Events that it will never take, kept in the dead letter.
+    /// Events that it will never take, kept in the dead letter. One that is replayed is a record of its own and counted again.
     pub dead_lettered: u64,
+    /// Events that it will never take, where there is no dead letter: whoever waited was told.
+    pub rejected: u64,
     /// Events that were given up because an optional destination had fallen too far behind.
     pub expired: u64,
     /// Events that cannot be read from the log any more.
     pub lost: u64,
+    /// Replayed events that are another destination's.
+    pub elsewhere: u64,
 }
 
 impl DestinationTotals {
     /// Events that ended in an outcome.
     pub fn settled(&self) -> u64 {
-        self.stored + self.dead_lettered + self.expired + self.lost
+        let refused = self.dead_lettered + self.rejected;
+        self.stored + refused + self.expired + self.lost + self.elsewhere
+    }
+}
+
+impl AddAssign for DestinationTotals {
+    fn add_assign(&mut self, more: Self) {
+        self.stored += more.stored;
+        self.dead_lettered += more.dead_lettered;
+        self.rejected += more.rejected;
+        self.expired += more.expired;
+        self.lost += more.lost;
+        self.elsewhere += more.elsewhere;
     }
 }
 
@@ -71,10 +88,7 @@ impl Destination {
     /// Counts settled events and moves the position.
     pub fn settled(&self, counted: DestinationTotals, position: SequenceNumber) {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        totals.stored += counted.stored;
-        totals.dead_lettered += counted.dead_lettered;
-        totals.expired += counted.expired;
-        totals.lost += counted.lost;
+        *totals += counted;
         self.position.store(position.0, Ordering::Release);
     }
 

@@ -30,6 +30,12 @@ impl Ledger {
         );
         page.sample("events_synthesised_total", "", totals.synthesised);
         page.family(
+            "events_replayed_total",
+            "Events of a dead letter that were appended again.",
+            "counter",
+        );
+        page.sample("events_replayed_total", "", totals.replayed);
+        page.family(
             "events_outcome_total",
             "What became of each event at the intake.",
             "counter",
@@ -125,8 +131,10 @@ impl Ledger {
             let outcomes = [
                 ("stored", totals.stored),
                 ("dead_lettered", totals.dead_lettered),
+                ("rejected", totals.rejected),
                 ("expired", totals.expired),
                 ("lost", totals.lost),
+                ("elsewhere", totals.elsewhere),
             ];
             for (outcome, value) in outcomes {
                 page.sample(

@@ -1,10 +1,11 @@
 //! The ledger: every event ends in exactly one counted outcome, and here is the count.
 //!
 //! Unit: event. At the intake
-//! `received + synthesised = appended + duplicate + rejected + filtered + refused`; for each destination
-//! `appended = stored + dead_lettered + pending + expired + lost`. What was appended is not counted by
-//! whoever appends but read off the log's own numbers, so that a request which breaks off halfway
-//! cannot unbalance it. Requests that are refused before they are parsed are counted apart, as requests.
+//! `received + synthesised + replayed = appended + duplicate + rejected + filtered + refused`; for each destination
+//! `appended = stored + dead_lettered + rejected + pending + expired + lost + elsewhere`. What was appended is not
+//! counted by whoever appends but read off the log's own numbers, so that a request which breaks off halfway
+//! cannot unbalance it. An event that is replayed from a dead letter is appended once more: no count ever goes back.
+//! Requests that are refused before they are parsed are counted apart, as requests.
 //!
 //! It knows nothing of HTTP, of files, or of the log.
 
@@ -84,6 +85,8 @@ pub struct IntakeTotals {
     pub received: u64,
     /// Events that the collector made itself.
     pub synthesised: u64,
+    /// Events of a dead letter that were appended again.
+    pub replayed: u64,
     /// Events in the log.
     pub appended: u64,
     /// Events that were there already.
@@ -118,7 +121,7 @@ impl IntakeTotals {
 
     /// Whether every event ended in exactly one outcome. Holds when no request is under way.
     pub fn balances(&self) -> bool {
-        self.received + self.synthesised == self.outcomes()
+        self.received + self.synthesised + self.replayed == self.outcomes()
     }
 }
 
@@ -136,6 +139,7 @@ pub trait LogCounts: Send + Sync {
 struct Counters {
     received: AtomicU64,
     synthesised: AtomicU64,
+    replayed: AtomicU64,
     duplicate: AtomicU64,
     rejected_field: AtomicU64,
     rejected_too_large: AtomicU64,
@@ -175,10 +179,18 @@ impl std::fmt::Debug for Ledger {
 
 impl Ledger {
     /// A ledger that goes on from `earlier` totals. `appended_before` is how many records were ever
-    /// appended according to the log: what a crash kept from being counted is made up for.
-    pub fn new(mut earlier: IntakeTotals, appended_before: u64, log: Arc<dyn LogCounts>) -> Self {
+    /// appended according to the log, `replayed_before` how many were replayed according to the marks at the
+    /// dead letters: what a crash kept from being counted is made up for.
+    pub fn new(
+        mut earlier: IntakeTotals,
+        appended_before: u64,
+        replayed_before: u64,
+        log: Arc<dyn LogCounts>,
+    ) -> Self {
         earlier.appended = earlier.appended.max(appended_before);
-        earlier.received = earlier.outcomes().saturating_sub(earlier.synthesised);
+        earlier.replayed = earlier.replayed.max(replayed_before);
+        let not_received = earlier.synthesised + earlier.replayed;
+        earlier.received = earlier.outcomes().saturating_sub(not_received);
         Self {
             counters: Counters::default(),
             earlier,
@@ -202,6 +214,11 @@ impl Ledger {
     /// Counts an event that the collector made itself.
     pub fn synthesised(&self) {
         self.counters.synthesised.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts events of a dead letter that were given to the log again.
+    pub fn replayed(&self, events: u64) {
+        self.counters.replayed.fetch_add(events, Ordering::Relaxed);
     }
 
     /// Counts what became of events that were not appended.
@@ -263,6 +280,7 @@ impl Ledger {
         IntakeTotals {
             received: earlier.received + now(&counters.received),
             synthesised: earlier.synthesised + now(&counters.synthesised),
+            replayed: earlier.replayed + now(&counters.replayed),
             appended: earlier.appended + self.log.appended(),
             duplicate: earlier.duplicate + now(&counters.duplicate),
             rejected_field: earlier.rejected_field + now(&counters.rejected_field),

@@ -12,10 +12,12 @@ use tokio::time::Instant;
 
 use crate::ledger::DestinationTotals;
 use crate::log::{Log, Reader};
-use crate::schema::{LogId, SequenceNumber};
+use crate::schema::{Kind, LogId, Record, SequenceNumber};
 use crate::writer::{Batch, Limits, Writer};
 
+use super::dead_letter::address_of;
 use super::delivery::Stop;
+use super::replayed::Replayed;
 
 /// A batch that waits for more rows is looked at this often.
 const SHORTEST_LOOK: Duration = Duration::from_millis(5);
@@ -29,16 +31,38 @@ pub(super) struct Assembled {
     damaged: u64,
     /// Records before the batch that were given up.
     skipped: u64,
+    /// Replayed records before the batch's end that are another destination's.
+    elsewhere: u64,
 }
 
 impl Assembled {
-    /// What is counted once `stored` rows of it are stored and `dead_lettered` are in the dead letter.
-    pub(super) fn counted(&self, stored: usize, dead_lettered: usize) -> DestinationTotals {
+    /// What is counted once `stored` rows of it are stored, besides those that the dead letter took.
+    pub(super) fn counted(&self, stored: usize) -> DestinationTotals {
         DestinationTotals {
             stored: stored as u64,
-            dead_lettered: dead_lettered as u64,
             expired: self.skipped,
             lost: self.damaged,
+            elsewhere: self.elsewhere,
+            ..DestinationTotals::default()
+        }
+    }
+
+    /// Adds what was read, for the destination at `address`: what was replayed for others is only counted.
+    fn extend(&mut self, records: Vec<Record>, address: u64) {
+        for record in records {
+            if record.kind != Kind::Replayed {
+                self.batch.records.push(record);
+                continue;
+            }
+            match Replayed::decode(&record.payload) {
+                Some(replayed) if replayed.address == address => self.batch.records.push(Record {
+                    sequence: record.sequence,
+                    kind: replayed.kind,
+                    payload: replayed.payload,
+                }),
+                Some(_) => self.elsewhere += 1,
+                None => self.damaged += 1,
+            }
         }
     }
 }
@@ -56,6 +80,8 @@ pub(super) struct Assembler {
     max_lag: Option<NonZeroU64>,
     stop: watch::Receiver<Stop>,
     name: String,
+    /// Its own, by which it tells what was replayed for it.
+    address: u64,
 }
 
 impl Assembler {
@@ -74,6 +100,7 @@ impl Assembler {
             log_id: log.id(),
             durable: log.durable(),
             name: writer.name().to_owned(),
+            address: address_of(writer.name()),
             max_lag,
             stop,
             log,
@@ -109,6 +136,7 @@ impl Assembler {
             batch,
             damaged: 0,
             skipped,
+            elsewhere: 0,
         };
         let mut bytes = 0;
         let begun = Instant::now();
@@ -210,7 +238,7 @@ impl Assembler {
                         .sum::<usize>();
                     assembled.damaged += chunk.damaged;
                     assembled.batch.last = self.last;
-                    assembled.batch.records.extend(chunk.records);
+                    assembled.extend(chunk.records, self.address);
                 }
                 Err(error) => {
                     tracing::error!(alarm = "log_unreadable", destination = self.name, %error, "log cannot be read");

@@ -1,7 +1,7 @@
 //! The dedupe window: which events were appended in the last minutes, by key.
 //!
 //! A duplicate gets the ticket of the first one, so it waits for the same commit and shares its fate.
-//! A key whose commit failed counts as never seen. Memory is bounded: two generations, of which the
+//! A key whose commit failed, or whose row a destination rejected in the open, counts as never seen. Memory is bounded: two generations, of which the
 //! older is forgotten when the younger is old or full. Scope: one process.
 
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::clock::Micros;
 use crate::log::{Commit, Ticket};
 use crate::schema::SequenceNumber;
+
+use super::verdict::Appended;
 
 const SHARDS: usize = 16;
 
@@ -57,7 +59,7 @@ impl Hasher for KeyHasher {
     }
 }
 
-type Generation = HashMap<u128, Ticket, BuildHasherDefault<KeyHasher>>;
+type Generation = HashMap<u128, Appended, BuildHasherDefault<KeyHasher>>;
 
 #[derive(Default)]
 struct Shard {
@@ -99,11 +101,11 @@ impl Dedupe {
                 sequence,
                 commit: Arc::clone(&commit),
             };
-            self.shard(key, now).young.insert(key, ticket);
+            self.shard(key, now).young.insert(key, ticket.into());
         }
     }
 
-    /// The ticket of the event with this key, or what `append` gives if there is none; and whether it is a duplicate.
+    /// The event with this key as it was appended, or what `append` gives if there is none; and whether it is a duplicate.
     ///
     /// # Errors
     /// What `append` says; nothing is remembered then.
@@ -111,19 +113,19 @@ impl Dedupe {
         &self,
         key: u128,
         now: Micros,
-        append: impl FnOnce() -> Result<Ticket, E>,
-    ) -> Result<(Ticket, bool), E> {
+        append: impl FnOnce() -> Result<Appended, E>,
+    ) -> Result<(Appended, bool), E> {
         let mut shard = self.shard(key, now);
         let seen = shard.young.get(&key).or_else(|| shard.old.get(&key));
-        if let Some(ticket) = seen
-            && ticket.commit.result() != Some(Err(crate::log::CommitError))
+        if let Some(appended) = seen
+            && !appended.is_void()
         {
-            return Ok((ticket.clone(), true));
+            return Ok((appended.clone(), true));
         }
         // The shard stays locked, so that two of the same cannot both be first.
-        let ticket = append()?;
-        shard.young.insert(key, ticket.clone());
-        Ok((ticket, false))
+        let appended = append()?;
+        shard.young.insert(key, appended.clone());
+        Ok((appended, false))
     }
 
     fn shard(&self, key: u128, now: Micros) -> MutexGuard<'_, Shard> {
@@ -154,11 +156,12 @@ mod tests {
         })
     }
 
-    fn ticket(sequence: u64) -> Result<Ticket, ()> {
-        Ok(Ticket {
+    fn ticket(sequence: u64) -> Result<Appended, ()> {
+        let ticket = Ticket {
             sequence: SequenceNumber(sequence),
             commit: Commit::durable(),
-        })
+        };
+        Ok(ticket.into())
     }
 
     fn at(seconds: i64) -> Micros {
@@ -172,7 +175,7 @@ mod tests {
         assert!(!is_duplicate);
         let (second, is_duplicate) = window.once(7, at(101), || ticket(2)).unwrap();
         assert!(is_duplicate);
-        assert_eq!(second.sequence, first.sequence);
+        assert_eq!(second.ticket.sequence, first.ticket.sequence);
     }
 
     #[test]
@@ -180,7 +183,7 @@ mod tests {
         let window = window(1000);
         assert_eq!(
             window
-                .once(7, at(100), || Err::<Ticket, _>("full"))
+                .once(7, at(100), || Err::<Appended, _>("full"))
                 .unwrap_err(),
             "full"
         );
@@ -195,13 +198,34 @@ mod tests {
             sequence: SequenceNumber(1),
             commit: Arc::clone(&commit),
         };
-        assert!(!window.once(7, at(100), || Ok::<_, ()>(failing)).unwrap().1);
+        assert!(
+            !window
+                .once(7, at(100), || Ok::<_, ()>(failing.into()))
+                .unwrap()
+                .1
+        );
         assert!(
             window.once(7, at(100), || ticket(2)).unwrap().1,
             "still under way: shares its fate"
         );
         commit.settle(Err(CommitError));
         assert!(!window.once(7, at(100), || ticket(2)).unwrap().1);
+    }
+
+    #[test]
+    fn one_that_a_destination_rejected_in_the_open_counts_as_never_seen() {
+        let window = window(1000);
+        let verdicts = crate::pipeline::Verdicts::default();
+        let append = || verdicts.appending(|| Ok(ticket(1).unwrap().ticket));
+        assert!(!window.once(7, at(100), append).unwrap().1);
+        assert!(
+            window.once(7, at(100), append).unwrap().1,
+            "it may be taken yet"
+        );
+        verdicts.reject(SequenceNumber(2), "another one");
+        assert!(window.once(7, at(100), append).unwrap().1);
+        verdicts.reject(SequenceNumber(1), "not wanted");
+        assert!(!window.once(7, at(100), append).unwrap().1);
     }
 
     #[test]

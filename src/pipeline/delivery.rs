@@ -24,7 +24,8 @@ use crate::writer::{Batch, RowFault, WriteError, Writer};
 
 use super::assembler::{Assembled, Assembler, report_detached};
 use super::cursor::{Cursor, Cursors};
-use super::dead_letter::DeadLetter;
+use super::dead_letter::{DeadLetter, address_of};
+use super::replayed::replayed_after;
 
 /// How a delivery deals with failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub struct Delivery {
     pub identities: Vec<LogId>,
     /// The cursor as it was found or begun.
     pub cursor: Cursor,
-    /// Rows that the destination will never take; `None` where there is no place for them.
+    /// Where rows go that the destination will never take.
     pub dead_letter: DeadLetter,
     /// The counts of this destination.
     pub counts: Arc<Destination>,
@@ -242,14 +243,34 @@ impl Delivery {
         let cursor = SequenceNumber(self.cursor.position);
         let position = position.unwrap_or(cursor).max(cursor);
         let dead_lettered = self.dead_letter.known_between(cursor, position);
+        let elsewhere = self.elsewhere_between(cursor, position);
         self.settle_to(
             position,
             DestinationTotals {
-                stored: position.0 - cursor.0 - dead_lettered,
+                stored: position.0 - cursor.0 - dead_lettered - elsewhere,
                 dead_lettered,
+                elsewhere,
                 ..DestinationTotals::default()
             },
         );
+    }
+
+    /// How many records in `(after, through]` were replayed for another destination, as far as the log still holds them.
+    fn elsewhere_between(&self, after: SequenceNumber, through: SequenceNumber) -> u64 {
+        if after == through {
+            return 0;
+        }
+        let own = address_of(self.writer.name());
+        let mut elsewhere = 0;
+        let read = tokio::task::block_in_place(|| {
+            replayed_after(self.log.as_ref(), after, |sequence, replayed| {
+                elsewhere += u64::from(replayed.address != own && sequence <= through);
+            })
+        });
+        if let Err(error) = read {
+            tracing::error!(alarm = "log_unreadable", destination = self.writer.name(), %error, "log cannot be read");
+        }
+        elsewhere
     }
 
     async fn deliver(&mut self, mut assembled: mpsc::Receiver<Assembled>) {
@@ -332,11 +353,10 @@ impl Delivery {
                     continue;
                 }
                 self.counts.attempted(true);
-                let dead_lettered = assembled.batch.records.len() - batch.records.len();
-                self.settle_to(
-                    batch.last,
-                    assembled.counted(batch.records.len(), dead_lettered),
-                );
+                let refused = assembled.batch.records.len() - batch.records.len();
+                let mut counted = assembled.counted(batch.records.len());
+                counted += self.dead_letter.counted(refused);
+                self.settle_to(batch.last, counted);
                 return true;
             };
             self.counts.attempted(false);
@@ -370,7 +390,8 @@ impl Delivery {
                 destination = self.writer.name(),
                 sequence = fault.sequence.0,
                 reason = fault.reason,
-                "row was rejected and is in the dead letter"
+                "{}",
+                self.dead_letter.says()
             );
         }
         let before = batch.records.len();
@@ -382,7 +403,7 @@ impl Delivery {
 
     fn stored(&mut self, assembled: &Assembled) {
         self.counts.attempted(true);
-        let counted = assembled.counted(assembled.batch.records.len(), 0);
+        let counted = assembled.counted(assembled.batch.records.len());
         self.settle_to(assembled.batch.last, counted);
     }
 
@@ -401,10 +422,7 @@ impl Delivery {
 
     fn advance(&mut self, position: SequenceNumber, counted: DestinationTotals) {
         self.cursor.position = position.0;
-        self.cursor.totals.stored += counted.stored;
-        self.cursor.totals.dead_lettered += counted.dead_lettered;
-        self.cursor.totals.expired += counted.expired;
-        self.cursor.totals.lost += counted.lost;
+        self.cursor.totals += counted;
         self.counts.settled(counted, position);
     }
 

@@ -4,7 +4,8 @@
 //! still holds (all that waits, and on disk what was delivered within the dedupe window) and the dead letters;
 //! older events are in the destinations only, which it does not ask.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,9 @@ use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::schema::{Event, Kind};
 
-use super::dead_letter;
+use super::dead_letter::{self, Letter};
+use super::replay::Journals;
+use super::replay::journal::{Key, Marks};
 
 /// Read at once from the log.
 const CHUNK_RECORDS: usize = 10_000;
@@ -48,11 +51,11 @@ pub struct Fate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// It waits in the log.
+    /// It waits in the log, for the first time or replayed.
     Pending,
-    /// The destination is past it: it is stored there, or expired while the destination was detached.
+    /// The destination is past it: it is stored there, expired while the destination was detached, or was rejected in the open.
     Stored,
-    /// The destination will never take it.
+    /// The destination will never take it, and it was not replayed since.
     DeadLettered {
         /// Why.
         reason: String,
@@ -79,18 +82,19 @@ pub struct Fates {
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
     disk: Arc<dyn Disk>,
-    dead_letters: PathBuf,
+    /// Their folder and its marks; `None` if there are none.
+    dead_letters: Option<(PathBuf, Journals)>,
     /// One search at a time.
     turn: Mutex<()>,
 }
 
 impl Fates {
-    /// Looks in this log, and in the dead letters below this folder.
+    /// Looks in this log, and in the dead letters below this folder, if there are any.
     pub fn new(
         log: Arc<dyn Log>,
         ledger: Arc<Ledger>,
         disk: Arc<dyn Disk>,
-        dead_letters: PathBuf,
+        dead_letters: Option<(PathBuf, Journals)>,
     ) -> Self {
         Self {
             log,
@@ -127,8 +131,8 @@ impl Fates {
             });
             fate.destinations = states.collect();
         }
-        for (name, _) in positions {
-            self.in_dead_letter(&name, event_id, until, &mut found)?;
+        for (name, position) in positions {
+            self.in_dead_letter(&name, position, event_id, until, &mut found)?;
         }
         if found.is_empty() {
             return Err(NotFound::Nowhere);
@@ -168,44 +172,77 @@ impl Fates {
     fn in_dead_letter(
         &self,
         destination: &str,
+        position: u64,
         event_id: &str,
         until: Instant,
         found: &mut BTreeMap<u64, Fate>,
     ) -> Result<(), NotFound> {
+        let Some((folder, journals)) = &self.dead_letters else {
+            return Ok(());
+        };
         // As it is written there.
         let escaped = Value::from(event_id).to_string();
         let finder = Finder::new(escaped.trim_matches('"'));
-        for path in dead_letter::files(self.disk.as_ref(), &self.dead_letters, destination)? {
+        let mut rejected = Rejected::default();
+        for path in dead_letter::files(self.disk.as_ref(), folder, destination)? {
             if Instant::now() >= until {
                 return Err(NotFound::TimeIsUp);
             }
             let bytes = self.disk.read(&path)?;
             let lines = bytes
-                .split(|byte| *byte == b'\n')
+                .split_inclusive(|byte| *byte == b'\n')
                 .filter(|line| finder.find(line).is_some());
-            for line in lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
-                let text = |pointer: &str| line.pointer(pointer).and_then(Value::as_str);
-                let Some(sequence) = line["sequence"].as_u64() else {
+            for letter in lines.filter_map(Letter::read) {
+                let Some(row) = letter.row else {
                     continue;
                 };
-                if text("/row/event_id") != Some(event_id) {
+                if row.event_id.as_deref() != Some(event_id) {
                     continue;
                 }
-                let fate = found.entry(sequence).or_insert_with(|| Fate {
-                    sequence,
-                    stream_id: text("/row/stream_id").map(str::to_owned),
-                    event_name: text("/row/event_name").map(str::to_owned),
-                    received_at_micros: line
-                        .pointer("/row/synced_at_micros_")
-                        .and_then(Value::as_i64),
+                let fate = Fate {
+                    sequence: letter.sequence,
+                    stream_id: row.stream_id.map(Cow::into_owned),
+                    event_name: row.event_name.map(Cow::into_owned),
+                    received_at_micros: row.synced_at_micros_,
                     destinations: BTreeMap::new(),
-                });
-                let reason = text("/reason").unwrap_or_default().to_owned();
-                fate.destinations
-                    .insert(destination.to_owned(), State::DeadLettered { reason });
+                };
+                let key = (letter.log_id, letter.sequence);
+                rejected.insert(key, (letter.reason.into_owned(), fate));
             }
         }
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        let marks = journals.marks(destination)?;
+        let again: HashSet<Key> = rejected.keys().filter_map(|key| *marks.get(key)?).collect();
+        for (key, (_, fate)) in rejected.iter().filter(|(key, _)| !again.contains(key)) {
+            let state = after_rejection(*key, &rejected, &marks, position);
+            let fate = found.entry(fate.sequence).or_insert_with(|| fate.clone());
+            fate.destinations.insert(destination.to_owned(), state);
+        }
         Ok(())
+    }
+}
+
+/// Lines of a dead letter about one event: each reason, and what the line tells of the event.
+type Rejected = BTreeMap<Key, (String, Fate)>;
+
+/// What became of a row that was rejected: it may have been replayed, and rejected again.
+fn after_rejection(mut key: Key, rejected: &Rejected, marks: &Marks, position: u64) -> State {
+    while let Some((reason, _)) = rejected.get(&key) {
+        key = match marks.get(&key) {
+            Some(Some(replayed_as)) => *replayed_as,
+            Some(None) => return State::Pending,
+            None => {
+                let reason = reason.clone();
+                return State::DeadLettered { reason };
+            }
+        };
+    }
+    if position >= key.1 {
+        State::Stored
+    } else {
+        State::Pending
     }
 }
 

@@ -11,6 +11,7 @@ use crate::schema::{Kind, SequenceNumber};
 
 use super::dedupe::Dedupe;
 use super::receipt::{Receipt, Refused, Until};
+use super::verdict::{Appended, Verdicts};
 
 /// What a 2xx says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,18 +31,21 @@ pub struct Intake {
     dedupe: Dedupe,
     ledger: Arc<Ledger>,
     until: Until,
+    /// Where destinations say what they will never take, if those who wait are to be told.
+    verdicts: Option<Arc<Verdicts>>,
     max_record_bytes: usize,
 }
 
 impl Intake {
-    /// An intake. `required` are the positions of the destinations that `Acknowledge::Written` waits for;
-    /// `max_record_bytes` is the largest row that every destination takes.
+    /// An intake. `required` are the positions of the destinations that `Acknowledge::Written` waits for, `verdicts`
+    /// what they say where there is no dead letter; `max_record_bytes` is the largest row that every destination takes.
     pub fn new(
         log: Arc<dyn Log>,
         dedupe: Dedupe,
         ledger: Arc<Ledger>,
         acknowledge: Acknowledge,
         required: Vec<watch::Receiver<SequenceNumber>>,
+        verdicts: Option<Arc<Verdicts>>,
         max_record_bytes: usize,
     ) -> Self {
         let until = match acknowledge {
@@ -53,6 +57,7 @@ impl Intake {
             log,
             dedupe,
             ledger,
+            verdicts: verdicts.filter(|_| acknowledge == Acknowledge::Written),
             until,
             max_record_bytes,
         }
@@ -63,7 +68,7 @@ impl Intake {
     /// # Errors
     /// Why not.
     pub fn admit(&self, bytes: usize) -> Result<(), Refused> {
-        self.log.admit(bytes).map_err(refused)
+        self.log.admit(bytes).map_err(Refused::from)
     }
 
     /// The largest record taken, bytes.
@@ -96,22 +101,31 @@ impl Intake {
             key,
             payload,
         };
+        let append = || self.append_record(&record);
         let appended = match key {
-            Some(key) => self.dedupe.once(key, now, || self.log.append(&record)),
-            None => self.log.append(&record).map(|ticket| (ticket, false)),
+            Some(key) => self.dedupe.once(key, now, append),
+            None => append().map(|appended| (appended, false)),
         };
         match appended {
-            Ok((ticket, is_duplicate)) => Ok(Receipt::new(
-                ticket,
+            Ok((appended, is_duplicate)) => Ok(Receipt::new(
+                appended,
+                self.verdicts.clone(),
                 self.until.clone(),
                 is_duplicate,
                 Arc::clone(&self.ledger),
             )),
             Err(reason) => {
-                let reason = refused(reason);
+                let reason = Refused::from(reason);
                 self.ledger.ended(Outcome::Refused(reason.refusal()), 1);
                 Err(NotAppended::Refused(reason))
             }
+        }
+    }
+
+    fn append_record(&self, record: &NewRecord<'_>) -> Result<Appended, log::Refused> {
+        match &self.verdicts {
+            Some(verdicts) => verdicts.appending(|| self.log.append(record)),
+            None => self.log.append(record).map(Appended::from),
         }
     }
 }
@@ -125,13 +139,4 @@ pub enum NotAppended {
     /// It is larger than a row may be.
     #[error("the event is larger than a row may be")]
     TooLarge,
-}
-
-fn refused(reason: log::Refused) -> Refused {
-    match reason {
-        log::Refused::Full => Refused::Full,
-        log::Refused::Busy => Refused::Busy,
-        log::Refused::Broken => Refused::Broken,
-        log::Refused::Closed => Refused::Stopping,
-    }
 }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::ledger::{Ledger, Outcome, Refusal};
-use crate::log::{CommitError, Ticket};
+use crate::log::{self, CommitError, Ticket};
 use crate::schema::SequenceNumber;
 
-/// Why an event is not kept.
+use super::verdict::{Appended, Verdicts};
+
+/// Why an event is not kept now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The log holds as much as it may.
@@ -28,6 +30,17 @@ pub enum Refused {
     Stopping,
 }
 
+impl From<log::Refused> for Refused {
+    fn from(reason: log::Refused) -> Self {
+        match reason {
+            log::Refused::Full => Self::Full,
+            log::Refused::Busy => Self::Busy,
+            log::Refused::Broken => Self::Broken,
+            log::Refused::Closed => Self::Stopping,
+        }
+    }
+}
+
 impl Refused {
     pub(super) fn refusal(self) -> Refusal {
         match self {
@@ -37,6 +50,17 @@ impl Refused {
             Self::Stopping => Refusal::Stopping,
         }
     }
+}
+
+/// Why an event that was appended is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotKept {
+    /// It can be sent again later.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A destination will never take it.
+    #[error("a destination will never take the event: {0}")]
+    Rejected(String),
 }
 
 /// What a settled receipt waits for besides the commit.
@@ -54,7 +78,9 @@ pub(super) enum Until {
 #[derive(Debug)]
 #[must_use = "an event without an answer"]
 pub struct Receipt {
-    ticket: Ticket,
+    appended: Appended,
+    /// Where it is waited for; `None` for a duplicate, whose first is.
+    verdicts: Option<Arc<Verdicts>>,
     until: Until,
     is_duplicate: bool,
     ledger: Arc<Ledger>,
@@ -63,13 +89,15 @@ pub struct Receipt {
 
 impl Receipt {
     pub(super) fn new(
-        ticket: Ticket,
+        appended: Appended,
+        verdicts: Option<Arc<Verdicts>>,
         until: Until,
         is_duplicate: bool,
         ledger: Arc<Ledger>,
     ) -> Self {
         Self {
-            ticket,
+            appended,
+            verdicts: verdicts.filter(|_| !is_duplicate),
             until,
             is_duplicate,
             ledger,
@@ -80,16 +108,24 @@ impl Receipt {
     /// Waits until the event is as safe as `acknowledge` asks.
     ///
     /// # Errors
-    /// The event is not kept and may be sent again.
-    pub async fn settled(mut self) -> Result<(), Refused> {
-        let result = wait(&self.ticket, &self.until).await;
+    /// The event is not kept.
+    pub async fn settled(mut self) -> Result<(), NotKept> {
+        let result = wait(&self.appended.ticket, &self.until).await;
         self.is_settled = true;
-        self.count(result);
-        result.map_err(|CommitError| Refused::Broken)
+        self.ended(result);
+        result.map_err(|CommitError| Refused::Broken)?;
+        let verdict = self.appended.verdict.as_ref();
+        match verdict.and_then(|verdict| verdict.reason()) {
+            Some(reason) => Err(NotKept::Rejected(reason.to_owned())),
+            None => Ok(()),
+        }
     }
 
-    /// Counts a duplicate; what was appended or failed is counted by the log.
-    fn count(&self, result: Result<(), CommitError>) {
+    /// Nobody waits any more. Counts a duplicate; what was appended or failed is counted by the log.
+    fn ended(&self, result: Result<(), CommitError>) {
+        if let Some(verdicts) = &self.verdicts {
+            verdicts.forget(self.appended.ticket.sequence);
+        }
         if !self.is_duplicate {
             return;
         }
@@ -113,22 +149,23 @@ impl Drop for Receipt {
             until => until.clone(),
         };
         let watched = Self {
-            ticket: self.ticket.clone(),
+            appended: self.appended.clone(),
+            verdicts: self.verdicts.clone(),
             until,
             is_duplicate: self.is_duplicate,
             ledger: Arc::clone(&self.ledger),
             is_settled: true,
         };
         let watch_to_the_end = async move {
-            let result = wait(&watched.ticket, &watched.until).await;
-            watched.count(result);
+            let result = wait(&watched.appended.ticket, &watched.until).await;
+            watched.ended(result);
             if result.is_ok() && !watched.is_duplicate {
                 watched.ledger.late();
             }
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(watch_to_the_end)),
-            Err(_) => self.count(self.ticket.commit.result().unwrap_or(Ok(()))),
+            Err(_) => self.ended(self.appended.ticket.commit.result().unwrap_or(Ok(()))),
         }
     }
 }

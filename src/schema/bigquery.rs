@@ -46,6 +46,19 @@ fn field(column: &Column) -> Value {
     field
 }
 
+/// A view of a table, given as `project.dataset.table`, that shows a row once that was written more than once.
+pub fn view(table: &str) -> String {
+    format!(
+        "CREATE OR REPLACE VIEW `{table}_once` AS\n\
+         SELECT * FROM `{table}`\n\
+         WHERE TRUE\n\
+         QUALIFY ROW_NUMBER() OVER (\n  \
+         PARTITION BY {}, stream_id, event_name, event_id ORDER BY synced_at_micros_\n\
+         ) = 1;\n",
+        events().partition_by
+    )
+}
+
 /// The descriptor of an encoded [`Event`](super::Event): every message that it uses stands inside it under its own name.
 ///
 /// It is read by the rules of proto2, where a field that was set to 0 or "" is set. Events carry such fields, as each of

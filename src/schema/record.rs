@@ -58,6 +58,8 @@ pub enum Kind {
     Event,
     /// An encoded [`Document`](super::Document).
     Document,
+    /// One of the others that stands in the log once more, for one destination only. Deliveries unpack it: no writer ever gets one.
+    Replayed,
 }
 
 /// A record as it was read from the log.

@@ -240,7 +240,9 @@ async fn the_description_names_every_route_and_method() {
         let mut described: BTreeSet<String> =
             methods.as_object().unwrap().keys().cloned().collect();
         // Where there is GET there is HEAD.
-        described.insert("head".to_owned());
+        if described.contains("get") {
+            described.insert("head".to_owned());
+        }
         assert_eq!(described, allowed, "{path}");
     }
     let ids: Vec<&str> = paths
@@ -301,7 +303,7 @@ async fn whatever_the_description_allows_is_taken_and_whatever_it_forbids_is_ref
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{errors}");
     assert!(
-        text.contains("Operations:       12 selected / 12 total"),
+        text.contains("Operations:       14 selected / 14 total"),
         "it has tried all: {text}"
     );
     assert_eq!(process.terminate().code(), Some(0));

@@ -8,9 +8,14 @@
 )]
 
 mod admin;
+#[cfg(feature = "bigquery")]
+mod bigquery;
+#[cfg(feature = "bigquery")]
+mod bigquery_fake;
 mod binary;
 mod browser;
 mod consume;
+mod dead_letters;
 mod delivery;
 mod deployment;
 mod docs;

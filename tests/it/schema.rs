@@ -6,8 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use prost_reflect::{Kind, MessageDescriptor};
-use real_streaming::schema::{Column, ColumnKind, bigquery, events, pool};
+use prost::Message as _;
+use prost_reflect::prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor};
+use real_streaming::schema::{
+    Column, ColumnKind, Event, EventParam, Value as ParamValue, bigquery, events, pool,
+};
 
 fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -206,6 +210,83 @@ fn the_bigquery_table_is_one_that_can_be_made() {
             "{field}"
         );
     }
+}
+
+/// One line a field: what the Storage Write API is told of it.
+fn writer_lines(message: &DescriptorProto, depth: usize, lines: &mut String) {
+    let indent = "  ".repeat(depth);
+    lines.push_str(&format!("{indent}{} {{\n", message.name()));
+    for inner in &message.nested_type {
+        writer_lines(inner, depth + 1, lines);
+    }
+    for field in &message.field {
+        let label = format!("{:?}", field.label()).to_lowercase();
+        let kind = field.type_name.clone();
+        let kind = kind.unwrap_or_else(|| format!("{:?}", field.r#type()).to_lowercase());
+        lines.push_str(&format!(
+            "{indent}  {label} {kind} {} = {};\n",
+            field.name(),
+            field.number()
+        ));
+    }
+    lines.push_str(&format!("{indent}}}\n"));
+}
+
+#[test]
+fn the_writer_descriptor_is_as_committed() {
+    let mut lines = String::new();
+    writer_lines(&bigquery::writer_descriptor(), 0, &mut lines);
+    insta::assert_snapshot!("bigquery_writer", lines);
+}
+
+#[test]
+fn the_writer_descriptor_stands_alone() {
+    let descriptor = bigquery::writer_descriptor();
+    let nested = &descriptor.nested_type;
+    let names: BTreeSet<&str> = nested.iter().map(DescriptorProto::name).collect();
+    assert_eq!(names.len(), nested.len(), "a message is there twice");
+    for message in nested.iter().chain([&descriptor]) {
+        assert!(message.enum_type.is_empty() && message.oneof_decl.is_empty());
+        for field in &message.field {
+            let name = field.name();
+            assert!(
+                field.oneof_index.is_none() && field.proto3_optional.is_none(),
+                "{name}: proto2 knows no such field"
+            );
+            if let Some(kind) = &field.type_name {
+                assert!(names.contains(kind.as_str()), "{name}: no {kind} inside");
+            }
+        }
+    }
+    assert!(nested.iter().all(|message| message.nested_type.is_empty()));
+    // Read alone it gives back what was encoded, fields that are 0 or "" included.
+    let file = FileDescriptorProto {
+        name: Some("row.proto".to_owned()),
+        message_type: vec![descriptor],
+        ..FileDescriptorProto::default()
+    };
+    let pool = DescriptorPool::from_file_descriptor_set(FileDescriptorSet { file: vec![file] })
+        .expect("the descriptor needs nothing else");
+    let event = Event {
+        event_name: Some(String::new()),
+        event_timestamp: Some(0),
+        is_active_user: Some(false),
+        event_params: vec![EventParam {
+            key: Some("a".to_owned()),
+            value: Some(ParamValue {
+                double_value: Some(0.0),
+                ..ParamValue::default()
+            }),
+        }],
+        ..Event::default()
+    };
+    let row = pool.get_message_by_name("Event").expect("the row");
+    let read = DynamicMessage::decode(row, event.encode_to_vec().as_slice()).expect("it is read");
+    assert_eq!(read.unknown_fields().count(), 0);
+    for name in ["event_name", "event_timestamp", "is_active_user"] {
+        assert!(read.has_field_by_name(name), "{name} is lost");
+    }
+    assert_eq!(read.encode_to_vec(), event.encode_to_vec());
 }
 
 #[cfg(feature = "delta")]

@@ -16,7 +16,7 @@ use prost::Message;
 
 use crate::enrich::Visit;
 use crate::ledger::{Outcome, Rejection};
-use crate::pipeline::{NotAppended, Receipt, Refused, event_key};
+use crate::pipeline::{NotAppended, NotKept, Receipt, Refused, event_key};
 
 use super::senders::Sender;
 use super::{Detail, Error, Shared, body, extract};
@@ -204,6 +204,17 @@ enum Fault {
     Field(FieldFault),
     TooLarge,
     Refused(Refused),
+    /// By a destination.
+    Rejected(String),
+}
+
+impl From<NotKept> for Fault {
+    fn from(not_kept: NotKept) -> Self {
+        match not_kept {
+            NotKept::Refused(refused) => Self::Refused(refused),
+            NotKept::Rejected(reason) => Self::Rejected(reason),
+        }
+    }
 }
 
 impl Fault {
@@ -216,6 +227,11 @@ impl Fault {
             }]),
             Self::TooLarge => Error::TooLarge(NotAppended::TooLarge.to_string()),
             Self::Refused(refused) => Error::Unavailable(refused),
+            Self::Rejected(reason) => Error::Rejected(vec![Detail {
+                index: None,
+                path: String::new(),
+                message: reason,
+            }]),
         }
     }
 
@@ -233,6 +249,9 @@ impl Fault {
                     Self::TooLarge => (String::new(), NotAppended::TooLarge.to_string()),
                     Self::Refused(refused) => {
                         (String::new(), format!("{refused}; send it again later"))
+                    }
+                    Self::Rejected(reason) => {
+                        (String::new(), NotKept::Rejected(reason).to_string())
                     }
                 };
                 Detail {
@@ -294,5 +313,5 @@ thread_local! {
 }
 
 async fn settled(answer: Result<Receipt, Fault>) -> Result<(), Fault> {
-    answer?.settled().await.map_err(Fault::Refused)
+    Ok(answer?.settled().await?)
 }

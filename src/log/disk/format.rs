@@ -189,6 +189,7 @@ impl Entry {
         let kind: u32 = match kind {
             Kind::Event => 1,
             Kind::Document => 2,
+            Kind::Replayed => 3,
         };
         let mut bytes = [0; ENTRY];
         bytes[..4].copy_from_slice(&length.to_le_bytes());
@@ -208,6 +209,7 @@ impl Entry {
             kind: match u32_at(bytes, 8) {
                 1 => Some(Kind::Event),
                 2 => Some(Kind::Document),
+                3 => Some(Kind::Replayed),
                 _ => None,
             },
             key: (key != 0).then_some(key),

@@ -61,7 +61,7 @@ impl Tables {
                 name.table.push_str(OURS_BESIDE);
                 tracing::warn!(
                     table = %wanted, beside = %name,
-                    "the table has the predecessor's layout; rows go to one beside it, `real-streaming schema bigquery --migrate` prints a view that unites both"
+                    "the table has the predecessor's layout and is left alone; rows go to one beside it"
                 );
                 continue;
             }

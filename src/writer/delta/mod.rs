@@ -276,7 +276,9 @@ fn encode(records: &[Record], now_millis: i64) -> Result<Vec<Part>, Unfit> {
     let mut faults = Vec::new();
     for record in records {
         let reason = match record.kind {
-            Kind::Document => Some("documents are not stored in this table".to_owned()),
+            Kind::Document | Kind::Replayed => {
+                Some("only events are stored in this table".to_owned())
+            }
             Kind::Event => rows
                 .push(&record.payload)
                 .err()

@@ -211,7 +211,10 @@ impl Collector {
             for entry in entries.map(|entry| entry.expect("an entry").path()) {
                 if entry.is_dir() {
                     folders.push(entry);
-                } else {
+                } else if entry
+                    .extension()
+                    .is_some_and(|extension| extension == "jsonl")
+                {
                     let text = std::fs::read_to_string(entry).expect("a file");
                     lines.extend(
                         text.lines()

@@ -1,11 +1,12 @@
-//! The dead letter: rows that a destination will never take, with the reason, kept for the operator.
+//! The dead letter on this machine's disk.
 //!
 //! One JSON object a line, in one folder a destination. The key (log id, sequence number, destination)
 //! makes it idempotent: what was written before a crash is not written again after it. A row is durable
 //! here before its cursor moves. Format of a line:
 //!
 //! ```json
-//! {"log_id":"…","sequence":7,"destination":"delta:…","reason":"…","kind":"event","row":{…},"record":"<base64>"}
+//! {"log_id":"…","sequence":7,"destination":"delta:…","reason":"…","rejected_at_micros":1795219200000000,
+//!  "kind":"event","row":{…},"record":"<base64>"}
 //! ```
 
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::clock::Clock;
 use crate::durable::{Disk, DiskFile};
 use crate::schema::{self, Kind, LogId, Record, SequenceNumber};
 use crate::writer::{Batch, RowFault};
@@ -33,9 +35,17 @@ pub struct DeadLetterFault {
     source: io::Error,
 }
 
+impl DeadLetterFault {
+    pub(in crate::pipeline) fn new(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self { path, source }
+    }
+}
+
 /// The dead letter of one destination.
 #[derive(Debug)]
-pub struct DeadLetter {
+pub struct DeadLetterFolder {
+    clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     destination: String,
@@ -46,12 +56,13 @@ pub struct DeadLetter {
     file: Option<(Box<dyn DiskFile>, u64)>,
 }
 
-impl DeadLetter {
+impl DeadLetterFolder {
     /// The dead letter of `destination` below `folder`. Rows beyond `after` that are there already are known.
     ///
     /// # Errors
     /// The folder cannot be made or read.
     pub fn open(
+        clock: Arc<dyn Clock>,
         disk: Arc<dyn Disk>,
         folder: &Path,
         destination: &str,
@@ -66,6 +77,7 @@ impl DeadLetter {
         disk.create_dir_all(&folder).map_err(fault)?;
         let known = known_beyond(disk.as_ref(), &folder, log_id, after).map_err(fault)?;
         Ok(Self {
+            clock,
             disk,
             folder,
             destination: destination.to_owned(),
@@ -138,12 +150,15 @@ impl DeadLetter {
         let (kind, row) = match record.kind {
             Kind::Event => ("event", row(&record.payload)),
             Kind::Document => ("document", Value::Null),
+            // Deliveries have unpacked it.
+            Kind::Replayed => ("replayed", Value::Null),
         };
         json!({
             "log_id": self.log_id.to_string(),
             "sequence": record.sequence.0,
             "destination": self.destination,
             "reason": reason,
+            "rejected_at_micros": self.clock.now().0,
             "kind": kind,
             "row": row,
             "record": STANDARD.encode(&record.payload),
@@ -152,14 +167,23 @@ impl DeadLetter {
 }
 
 fn folder_of(folder: &Path, destination: &str) -> PathBuf {
-    folder.join(format!("{:016x}", xxh3_64(destination.as_bytes())))
+    folder.join(format!("{:016x}", address_of(destination)))
+}
+
+/// The number by which a destination is named where its name would be too long.
+pub(in crate::pipeline) fn address_of(destination: &str) -> u64 {
+    xxh3_64(destination.as_bytes())
 }
 
 /// The files of one destination's dead letter, below `folder`.
 ///
 /// # Errors
 /// Those of the disk.
-pub(super) fn files(disk: &dyn Disk, folder: &Path, destination: &str) -> io::Result<Vec<PathBuf>> {
+pub(in crate::pipeline) fn files(
+    disk: &dyn Disk,
+    folder: &Path,
+    destination: &str,
+) -> io::Result<Vec<PathBuf>> {
     let folder = folder_of(folder, destination);
     let mut names: Vec<String> = disk
         .list(&folder)?

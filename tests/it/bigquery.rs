@@ -1,0 +1,520 @@
+//! BigQuery: tables that are made and grown, rows that are there exactly once whatever happens on the way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use real_streaming::durable::{Disk, RealDisk};
+use real_streaming::pipeline::DeliveryConfig;
+use real_streaming::schema;
+use real_streaming::writer::Writer;
+use real_streaming::writer::bigquery::{BigQueryWriter, Config};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::bigquery::BigQuery;
+use crate::support::bigquery::fault::{Call, Fault, When};
+use crate::support::collector::{Collector, IMPATIENT};
+use crate::support::process::Process;
+use crate::support::{Builder, event, eventually, post};
+
+const TABLE: &str = "shop.analytics.events";
+
+async fn bigquery() -> BigQuery {
+    let bigquery = BigQuery::start().await;
+    bigquery.create_dataset("shop", "analytics");
+    bigquery
+}
+
+fn config(bigquery: &BigQuery, folder: Option<&TempDir>) -> Config {
+    Config {
+        project: "shop".to_owned(),
+        dataset: "analytics".to_owned(),
+        table: "events".to_owned(),
+        endpoint: bigquery.rest(),
+        grpc_endpoint: bigquery.grpc(),
+        flush_interval: Duration::from_millis(5),
+        max_batch_rows: 500,
+        answer_timeout: Duration::from_secs(1),
+        journal: folder.map(|folder| folder.path().join("log/journals/events.jsonl")),
+    }
+}
+
+fn writer(bigquery: &BigQuery, folder: Option<&TempDir>) -> Arc<dyn Writer> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    Arc::new(BigQueryWriter::new(&config(bigquery, folder), &disk).expect("it can be made"))
+}
+
+/// A collector that writes each row exactly once.
+async fn collector(bigquery: &BigQuery, folder: &Arc<TempDir>) -> Collector {
+    Builder::in_folder(Arc::clone(folder))
+        .with_target(writer(bigquery, Some(folder)), IMPATIENT)
+        .start()
+        .await
+}
+
+fn folder() -> Arc<TempDir> {
+    Arc::new(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder"))
+}
+
+async fn all_delivered(collector: &Collector) {
+    eventually("all is delivered", || {
+        collector.ledger.destinations()[0].pending() == 0
+    })
+    .await;
+}
+
+/// How often each event is in the table.
+fn counts(bigquery: &BigQuery, table: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for row in bigquery.rows(table) {
+        let id = row["event_id"].as_str().expect("an id").to_owned();
+        *counts.entry(id).or_default() += 1;
+    }
+    counts
+}
+
+#[track_caller]
+fn each_once(bigquery: &BigQuery, ids: impl IntoIterator<Item = String>, what: &str) {
+    let counts = counts(bigquery, TABLE);
+    let expected: BTreeMap<String, usize> = ids.into_iter().map(|id| (id, 1)).collect();
+    let wrong: Vec<_> = counts
+        .iter()
+        .filter(|(id, count)| expected.get(*id) != Some(count))
+        .collect();
+    let missing: Vec<_> = expected
+        .keys()
+        .filter(|id| !counts.contains_key(*id))
+        .collect();
+    assert!(
+        wrong.is_empty() && missing.is_empty(),
+        "{what}: wrong {wrong:?}, missing {missing:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_is_made_and_rows_are_exact() {
+    let bigquery = bigquery().await;
+    let collector = collector(&bigquery, &folder()).await;
+    let made = bigquery.table(TABLE).expect("the table is made at start");
+    let ours = schema::bigquery::table();
+    assert_eq!(made["schema"]["fields"], ours["schema"]["fields"]);
+    assert_eq!(made["timePartitioning"]["field"], "date");
+    assert_eq!(made["clustering"], ours["clustering"]);
+    let body = json!({
+        "event_name": "purchase", "event_id": "exact",
+        "event_params": [
+            {"key": "big", "value": {"int_value": i64::MAX}},
+            {"key": "price", "value": {"double_value": 19.99}},
+            {"key": "name", "value": {"string_value": "São Paulo 😀"}},
+            {"key": "empty", "value": {"string_value": ""}},
+            {"key": "zero", "value": {"int_value": 0}},
+        ],
+        "ecommerce": {"transaction_id": "T1", "value": 1_234_567.89},
+        "items": [{"item_id": "a", "price": 19.99, "quantity": 3}],
+    });
+    collector.takes(&body.to_string()).await;
+    all_delivered(&collector).await;
+    let rows = bigquery.rows(TABLE);
+    assert_eq!(rows.len(), 1);
+    let row = &rows[0];
+    assert_eq!(row["event_name"], "purchase");
+    let value = |index: usize| row["event_params"][index]["value"].clone();
+    assert_eq!(value(1)["double_value"], json!(19.99));
+    assert_eq!(value(2)["string_value"], "São Paulo 😀");
+    assert_eq!(value(3)["string_value"], "", "empty is not absent");
+    assert!(value(4)["int_value"] == json!(0) || value(4)["int_value"] == json!("0"));
+    assert_eq!(row["ecommerce"]["purchase_revenue"], json!(1_234_567.89));
+    assert_eq!(row["items"][0]["price"], json!(19.99));
+    assert_eq!(
+        bigquery.lost_fields(),
+        0,
+        "the descriptor names every field"
+    );
+    collector.stop().await;
+}
+
+/// Sends events one after the other while `fault` happens to the appends, and expects each exactly once.
+async fn exactly_once_through(what: &str, happen: impl Fn(&BigQuery)) {
+    let bigquery = bigquery().await;
+    let collector = collector(&bigquery, &folder()).await;
+    let mut ids = Vec::new();
+    for number in 0..30 {
+        if number == 7 || number == 15 {
+            happen(&bigquery);
+        }
+        let id = format!("{number}");
+        collector.takes(&event(&id)).await;
+        ids.push(id);
+    }
+    all_delivered(&collector).await;
+    each_once(&bigquery, ids, what);
+    assert_eq!(bigquery.foreign_replays(), 0, "{what}");
+    assert!(collector.dead_letters().is_empty(), "{what}");
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_row_is_there_once_whatever_happens_to_a_request() {
+    use tonic::Code;
+    for (what, fault) in [
+        ("a hidden reply", Fault::HideReply),
+        ("a cut", Fault::Cut),
+        ("no answer, written", Fault::Hang { done: true }),
+        ("no answer, not written", Fault::Hang { done: false }),
+        ("unavailable", Fault::UNAVAILABLE),
+        ("internal", Fault::INTERNAL),
+        ("throttled", Fault::THROTTLED),
+        ("throttled in the stream", Fault::THROTTLED_INSIDE),
+        ("idle", Fault::IDLE),
+        ("forbidden", Fault::FORBIDDEN),
+        ("not authenticated", Fault::UNAUTHENTICATED),
+        (
+            "written, then aborted",
+            Fault::DoneThenStatus(Code::Aborted, "the server restarts"),
+        ),
+    ] {
+        exactly_once_through(what, |bigquery| {
+            bigquery.fail(Call::Append, fault, When::Next(1));
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_row_is_there_once_whatever_happens_to_streams_and_connections() {
+    exactly_once_through("streams are finalized", BigQuery::finalize_streams).await;
+    exactly_once_through("connections break", BigQuery::cut_connections).await;
+    exactly_once_through("the server goes away", BigQuery::go_away).await;
+    exactly_once_through("streams cannot be made", |bigquery| {
+        bigquery.cut_connections();
+        bigquery.fail(Call::Streams, Fault::UNAVAILABLE, When::Next(3));
+    })
+    .await;
+    exactly_once_through("every third request is hurt", |bigquery| {
+        for (seed, fault) in [Fault::HideReply, Fault::UNAVAILABLE]
+            .into_iter()
+            .enumerate()
+        {
+            let when = When::Chance {
+                probability: 0.15,
+                seed: seed as u64,
+            };
+            bigquery.fail(Call::Append, fault, when);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_row_is_there_once_over_crashes() {
+    let bigquery = bigquery().await;
+    let folder = folder();
+    let (rest, grpc) = (bigquery.rest(), bigquery.grpc());
+    let values = [
+        ("WRITERS__PROJECT_ID", "shop"),
+        ("WRITERS__BQ__DATASET_ID", "analytics"),
+        ("WRITERS__BQ__TABLE_ID", "events"),
+        ("WRITERS__BQ__ENDPOINT", rest.as_str()),
+        ("WRITERS__BQ__GRPC_ENDPOINT", grpc.as_str()),
+    ];
+    let mut ids = Vec::new();
+    for life in 0..10_u64 {
+        let chance = |probability| When::Chance {
+            probability,
+            seed: life,
+        };
+        bigquery.fail(Call::Append, Fault::HideReply, chance(0.2));
+        bigquery.fail(Call::Append, Fault::UNAVAILABLE, chance(0.2));
+        let process = Process::start(folder.path(), &values).await;
+        for number in 0..10 {
+            let id = format!("{life}-{number}");
+            assert_eq!(post(process.address, &event(&id)).await.status, 200);
+            ids.push(id);
+        }
+        // In the middle of whatever it is doing.
+        process.kill();
+        bigquery.heal();
+    }
+    let process = Process::start(folder.path(), &values).await;
+    eventually("all rows came", || bigquery.row_count(TABLE) >= ids.len()).await;
+    assert!(process.terminate().success());
+    each_once(&bigquery, ids, "crashes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_behind_an_expired_stream_are_not_lost() {
+    let bigquery = bigquery().await;
+    let folder = folder();
+    let first = collector(&bigquery, &folder).await;
+    for id in ["1", "2"] {
+        first.takes(&event(id)).await;
+    }
+    all_delivered(&first).await;
+    first.stop().await;
+    bigquery.expire_streams();
+    let second = collector(&bigquery, &folder).await;
+    second.takes(&event("3")).await;
+    all_delivered(&second).await;
+    each_once(&bigquery, ["1", "2", "3"].map(str::to_owned), "expired");
+    second.stop().await;
+}
+
+fn array(ids: impl Iterator<Item = usize>) -> String {
+    let events = ids.map(|id| serde_json::from_str(&event(&id.to_string())).unwrap());
+    Value::Array(events.collect()).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_row_costs_no_other_wherever_it_stands() {
+    for position in [0, 1, 249, 250, 498, 499] {
+        let bigquery = bigquery().await;
+        let bad = position.to_string();
+        bigquery.poison("event_id", move |id| id.as_str() == Some(&bad));
+        let collector = collector(&bigquery, &folder()).await;
+        collector.takes(&array(0..500)).await;
+        all_delivered(&collector).await;
+        let others = (0..500).filter(|id| *id != position);
+        each_once(
+            &bigquery,
+            others.map(|id| id.to_string()),
+            &position.to_string(),
+        );
+        let dead = collector.dead_letters();
+        assert_eq!(dead.len(), 1);
+        assert_eq!(dead[0]["row"]["event_id"], position.to_string());
+        collector.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_that_nobody_names_is_found_by_halving() {
+    for is_exact in [true, false] {
+        let bigquery = bigquery().await;
+        let folder = folder();
+        // 500 take nine requests until one row is alone; they may come in more than one batch.
+        bigquery.fail(Call::Append, Fault::INVALID, When::Next(60));
+        let writer = writer(&bigquery, is_exact.then_some(&*folder));
+        let collector = Builder::in_folder(Arc::clone(&folder))
+            .with_target(writer, IMPATIENT)
+            .start()
+            .await;
+        collector.takes(&array(0..500)).await;
+        all_delivered(&collector).await;
+        let dead = collector.dead_letters();
+        let dead: Vec<String> = dead
+            .iter()
+            .map(|line| line["row"]["event_id"].as_str().unwrap().to_owned())
+            .collect();
+        assert!((1..=60).contains(&dead.len()), "{dead:?}");
+        let others = (0..500).map(|id| id.to_string());
+        each_once(&bigquery, others.filter(|id| !dead.contains(id)), "halving");
+        collector.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_journal_nothing_is_lost_and_only_what_is_not_known_is_doubled() {
+    let bigquery = bigquery().await;
+    let collector = Builder::new()
+        .set("LOG__KIND", "memory")
+        .with_target(writer(&bigquery, None), IMPATIENT)
+        .start()
+        .await;
+    for number in 0..30 {
+        if number % 10 == 5 {
+            bigquery.fail(Call::Append, Fault::UNAVAILABLE, When::Next(1));
+        }
+        if number == 20 {
+            bigquery.fail(Call::Append, Fault::HideReply, When::Next(1));
+        }
+        collector.takes(&event(&number.to_string())).await;
+    }
+    all_delivered(&collector).await;
+    let counts = counts(&bigquery, TABLE);
+    assert_eq!(counts.len(), 30);
+    let doubled: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
+    assert_eq!(doubled, [(&"20".to_owned(), &2)]);
+    assert!(bigquery.streams().is_empty(), "only the default stream");
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_gets_the_columns_that_it_lacks_and_keeps_its_own() {
+    let bigquery = bigquery().await;
+    let mut table = schema::bigquery::table();
+    let fields = table["schema"]["fields"].as_array_mut().unwrap();
+    fields.retain(|field| field["name"] != "collector" && field["name"] != "event_id");
+    fields.push(json!({"name": "note", "type": "STRING"}));
+    bigquery.create_table(TABLE, table);
+    // Writers learn of new columns late.
+    bigquery.schema_lag(Duration::from_millis(300));
+    let folders = (folder(), folder());
+    let collectors = tokio::join!(
+        collector(&bigquery, &folders.0),
+        collector(&bigquery, &folders.1)
+    );
+    for (number, collector) in [&collectors.0, &collectors.1].into_iter().enumerate() {
+        collector.takes(&event(&number.to_string())).await;
+        all_delivered(collector).await;
+    }
+    let grown = bigquery.table(TABLE).unwrap();
+    let names: Vec<&str> = grown["schema"]["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| field["name"].as_str().unwrap())
+        .collect();
+    for name in ["note", "collector", "event_id"] {
+        assert_eq!(
+            names.iter().filter(|found| **found == name).count(),
+            1,
+            "{names:?}"
+        );
+    }
+    each_once(&bigquery, ["0", "1"].map(str::to_owned), "two at once");
+    collectors.0.stop().await;
+    collectors.1.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_the_predecessors_table_there_is_one_of_ours() {
+    let bigquery = bigquery().await;
+    let theirs = json!({"schema": {"fields": [
+        {"name": "date", "type": "DATE"},
+        {"name": "event_timestamp", "type": "INTEGER"},
+        {"name": "event_name", "type": "STRING"},
+        {"name": "stream_id", "type": "INTEGER"},
+    ]}});
+    bigquery.create_table(TABLE, theirs);
+    let before = bigquery.table(TABLE);
+    let collector = collector(&bigquery, &folder()).await;
+    collector.takes(&event("1")).await;
+    all_delivered(&collector).await;
+    assert_eq!(bigquery.table(TABLE), before, "it is left alone");
+    assert_eq!(bigquery.row_count("shop.analytics.events_ga4"), 1);
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_operator_can_mend_waits_in_the_log_and_is_not_done_by_force() {
+    let bigquery = bigquery().await;
+    let collector = collector(&bigquery, &folder()).await;
+    collector.takes(&event("1")).await;
+    all_delivered(&collector).await;
+    bigquery.delete_table(TABLE);
+    collector.takes(&event("2")).await;
+    eventually("the delivery fails", || {
+        collector.ledger.destinations()[0].failures() > 2
+    })
+    .await;
+    assert!(bigquery.tables().is_empty(), "it is not made again");
+    assert_eq!(collector.ledger.destinations()[0].pending(), 1);
+    let before = bigquery.calls(Call::Append) + bigquery.calls(Call::Streams);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let after = bigquery.calls(Call::Append) + bigquery.calls(Call::Streams);
+    assert!(after - before < 50, "it is no hot loop: {}", after - before);
+    bigquery.create_table(TABLE, schema::bigquery::table());
+    all_delivered(&collector).await;
+    each_once(&bigquery, ["2".to_owned()], "the new table");
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_that_is_missing_is_told_and_waited_for() {
+    let bigquery = BigQuery::start().await;
+    let writer = writer(&bigquery, None);
+    let error = writer.open().await.unwrap_err().to_string();
+    assert!(error.contains("bq mk --dataset shop:analytics"), "{error}");
+    bigquery.create_dataset("shop", "analytics");
+    bigquery.fail(Call::Tables, Fault::FORBIDDEN, When::Next(1));
+    let error = writer.open().await.unwrap_err().to_string();
+    assert!(error.contains("roles/bigquery.dataEditor"), "{error}");
+    writer.open().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_other_types_is_told_with_every_difference() {
+    let bigquery = bigquery().await;
+    let mut table = schema::bigquery::table();
+    for field in table["schema"]["fields"].as_array_mut().unwrap() {
+        if field["name"] == "user_id" || field["name"] == "event_timestamp" {
+            field["type"] = json!("FLOAT");
+        }
+    }
+    bigquery.create_table(TABLE, table);
+    let error = writer(&bigquery, None)
+        .open()
+        .await
+        .unwrap_err()
+        .to_string();
+    for line in [
+        "user_id: is FLOAT, must be STRING",
+        "event_timestamp: is FLOAT, must be INTEGER",
+    ] {
+        assert!(error.contains(line), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_come_when_the_row_is_there_with_the_predecessors_environment_on_cloud_run() {
+    let bigquery = bigquery().await;
+    let folder = folder();
+    let (rest, grpc) = (bigquery.rest(), bigquery.grpc());
+    let values = [
+        ("WRITERS__PROJECT_ID", "shop"),
+        ("WRITERS__BQ__DATASET_ID", "analytics"),
+        ("WRITERS__BQ__TABLE_ID", "events"),
+        ("WRITERS__BQ__MAX_QUEUE_SIZE", "100000"),
+        ("WRITERS__PUBSUB__TOPIC_ID", "unused"),
+        ("WRITERS__PUBSUB__SUBSCRIPTION_ID", "unused"),
+        ("CORS__ALLOWED_ORIGINS", "[]"),
+        ("WRITERS__BQ__ENDPOINT", &rest),
+        ("WRITERS__BQ__GRPC_ENDPOINT", &grpc),
+        ("DELIVERY__ACKNOWLEDGE", "written"),
+    ];
+    let process = Process::start(folder.path(), &values).await;
+    bigquery.latency(Duration::from_millis(100));
+    let begun = Instant::now();
+    for number in 0..5 {
+        let answer = post(process.address, &event(&number.to_string())).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(
+            bigquery.row_count(TABLE),
+            number + 1,
+            "a 2xx says that it is there"
+        );
+    }
+    assert!(begun.elapsed() > Duration::from_millis(500));
+    assert!(process.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_go_on_while_others_are_on_their_way() {
+    let bigquery = bigquery().await;
+    bigquery.latency(Duration::from_millis(50));
+    let collector = Builder::new()
+        .with_target(
+            writer(&bigquery, None),
+            DeliveryConfig {
+                backoff_max: Duration::from_secs(1),
+                ..IMPATIENT
+            },
+        )
+        .start()
+        .await;
+    let begun = Instant::now();
+    for batch in 0..20 {
+        collector
+            .takes(&array(batch * 500..(batch + 1) * 500))
+            .await;
+    }
+    all_delivered(&collector).await;
+    assert_eq!(bigquery.row_count(TABLE), 10_000);
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
+    collector.stop().await;
+}

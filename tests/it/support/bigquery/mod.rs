@@ -1,0 +1,394 @@
+//! BigQuery as far as a collector uses it, in process: the Storage Write API over gRPC, tables over REST.
+//!
+//! It refuses what BigQuery's documentation says is refused, and where that leaves room it is the strict one; what was
+//! never seen at the real service is said where it is decided. Faults are set by the test (`fault`). Rows are kept as
+//! they came and decoded when they are asked for, so that it takes more than a collector can send.
+//!
+//! `server` sockets, `grpc` and `rest` the two interfaces, `append` a connection that appends, `session` how its
+//! requests are judged, `plan` and `row` how rows are read, `table`, `layout`, `schema` and `stream` what there is.
+
+mod append;
+pub mod fault;
+mod grpc;
+mod layout;
+mod plan;
+mod refusal;
+mod rest;
+mod row;
+mod schema;
+mod server;
+mod session;
+mod stream;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::Status;
+
+pub use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::storage::v1 as storage;
+pub use googleapis_tonic_google_cloud_bigquery_storage_v1::google::rpc;
+
+use self::fault::{Call, Fault, RuleId, Rules, When};
+use self::refusal::Refusal;
+pub use self::rest::RestRequest;
+use self::server::Interface;
+use self::storage::storage_error::StorageErrorCode;
+use self::stream::{Stream, StreamName};
+use self::table::{Table, TableName};
+
+/// Rows that are refused although they fit.
+struct Poison {
+    /// Path of a column, such as `device.category`.
+    column: String,
+    is_poison: Box<dyn Fn(&Value) -> bool + Send>,
+}
+
+impl Poison {
+    fn takes(&self, row: &Value) -> bool {
+        let value = self
+            .column
+            .split('.')
+            .try_fold(row, |value, name| value.get(name));
+        (self.is_poison)(value.unwrap_or(&Value::Null))
+    }
+}
+
+impl fmt::Debug for Poison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.column)
+    }
+}
+
+/// All that there is.
+#[derive(Debug, Default)]
+struct State {
+    /// Each as `project:dataset`.
+    datasets: BTreeSet<String>,
+    tables: BTreeMap<TableName, Table>,
+    streams: BTreeMap<StreamName, Stream>,
+    rules: Rules,
+    poisons: Vec<Poison>,
+    /// Of so many rows one is checked.
+    check_every: u64,
+    rows_seen: u64,
+    lost_fields: u64,
+    foreign_replays: u64,
+    table_lag: Duration,
+    schema_lag: Duration,
+    latency: Duration,
+    idle_after: Duration,
+    is_unreachable: bool,
+    connections: u64,
+    calls: HashMap<Call, u64>,
+    requests: Vec<RestRequest>,
+    numbers: u64,
+}
+
+impl State {
+    fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// Counts a call and says what happens to it.
+    fn meet(&mut self, call: Call) -> Option<Fault> {
+        *self.calls.entry(call).or_default() += 1;
+        self.rules.meet(call)
+    }
+
+    fn create_table(&mut self, name: TableName, body: &Value) -> Result<Value, Refusal> {
+        if self.tables.contains_key(&name) {
+            return Err(Refusal::duplicate(&format!("Table {name}")));
+        }
+        let table = Table::create(&name, body, self.next_number(), self.table_lag)?;
+        let resource = table.resource();
+        self.tables.insert(name, table);
+        Ok(resource)
+    }
+
+    /// A table, if it counts for writers.
+    fn table_for_writers(&mut self, name: &TableName) -> Result<&mut Table, Status> {
+        let dataset = format!("{}:{}", name.project, name.dataset);
+        let table = self
+            .tables
+            .get_mut(name)
+            .filter(|_| self.datasets.contains(&dataset));
+        table
+            .filter(|table| table.columns_for_writers().is_some())
+            .ok_or_else(|| session::not_found(StorageErrorCode::TableNotFound, &name.path()))
+    }
+
+    /// A stream that a client made.
+    fn stream(&mut self, name: &StreamName) -> Result<&mut Stream, Status> {
+        let generation = self.tables.get(&name.table).map(|table| table.generation);
+        let stream = self.streams.get_mut(name);
+        stream
+            .filter(|stream| Some(stream.generation) == generation)
+            .ok_or_else(|| session::not_found(StorageErrorCode::StreamNotFound, &name.path()))
+    }
+}
+
+/// What the sockets share.
+#[derive(Debug)]
+struct Fake {
+    state: Mutex<State>,
+    cuts: watch::Sender<u64>,
+    goaways: watch::Sender<u64>,
+}
+
+impl Fake {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panicked")
+    }
+}
+
+/// A running BigQuery. Names of tables are `project.dataset.table`.
+#[derive(Debug)]
+pub struct BigQuery {
+    fake: Arc<Fake>,
+    grpc: SocketAddr,
+    rest: SocketAddr,
+    accepting: [JoinHandle<()>; 2],
+}
+
+impl Drop for BigQuery {
+    fn drop(&mut self) {
+        self.accepting.iter().for_each(JoinHandle::abort);
+        self.cut_connections();
+    }
+}
+
+impl BigQuery {
+    /// Starts an empty one on free ports.
+    pub async fn start() -> Self {
+        let state = State {
+            check_every: 1,
+            idle_after: Duration::from_secs(600),
+            ..State::default()
+        };
+        let fake = Arc::new(Fake {
+            state: Mutex::new(state),
+            cuts: watch::Sender::new(0),
+            goaways: watch::Sender::new(0),
+        });
+        let (grpc, accepting_grpc) = server::listen(Arc::clone(&fake), Interface::Grpc).await;
+        let (rest, accepting_rest) = server::listen(Arc::clone(&fake), Interface::Rest).await;
+        Self {
+            fake,
+            grpc,
+            rest,
+            accepting: [accepting_grpc, accepting_rest],
+        }
+    }
+
+    /// Where the Storage Write API is.
+    pub fn grpc(&self) -> String {
+        format!("http://{}", self.grpc)
+    }
+
+    /// Where the REST interface is.
+    pub fn rest(&self) -> String {
+        format!("http://{}", self.rest)
+    }
+
+    pub fn create_dataset(&self, project: &str, dataset: &str) {
+        self.fake
+            .lock()
+            .datasets
+            .insert(format!("{project}:{dataset}"));
+    }
+
+    /// Makes a table of a body of tables.insert, which need not name it.
+    pub fn create_table(&self, name: &str, mut body: Value) {
+        let name = TableName::parse(name);
+        body["tableReference"] = serde_json::json!({
+            "projectId": name.project, "datasetId": name.dataset, "tableId": name.table,
+        });
+        let made = self.fake.lock().create_table(name, &body);
+        made.expect("it can be made");
+    }
+
+    /// All tables, as `project.dataset.table`.
+    pub fn tables(&self) -> Vec<String> {
+        let state = self.fake.lock();
+        let names = state.tables.keys();
+        names
+            .map(|name| format!("{}.{}.{}", name.project, name.dataset, name.table))
+            .collect()
+    }
+
+    /// A table as REST shows it.
+    pub fn table(&self, name: &str) -> Option<Value> {
+        let state = self.fake.lock();
+        state
+            .tables
+            .get(&TableName::parse(name))
+            .map(Table::resource)
+    }
+
+    /// The rows of a table in the order in which they were written, one object each, absent columns left out.
+    pub fn rows(&self, name: &str) -> Vec<Value> {
+        let state = self.fake.lock();
+        let table = state.tables.get(&TableName::parse(name));
+        let chunks = table.iter().flat_map(|table| &table.chunks);
+        chunks
+            .flat_map(|chunk| {
+                let read = |row| row::read(&chunk.plan, row).expect("an unchecked row is bad");
+                chunk.rows.iter().map(move |row| read(row).values)
+            })
+            .collect()
+    }
+
+    /// How many rows a table has.
+    pub fn row_count(&self, name: &str) -> usize {
+        let state = self.fake.lock();
+        let table = state.tables.get(&TableName::parse(name));
+        let chunks = table.iter().flat_map(|table| &table.chunks);
+        chunks.map(|chunk| chunk.rows.len()).sum()
+    }
+
+    /// Names of the streams that clients made.
+    pub fn streams(&self) -> Vec<String> {
+        self.fake
+            .lock()
+            .streams
+            .keys()
+            .map(StreamName::path)
+            .collect()
+    }
+
+    /// Fields in rows that no descriptor named and that were lost, of rows that were checked.
+    pub fn lost_fields(&self) -> u64 {
+        self.fake.lock().lost_fields
+    }
+
+    /// Requests at an offset where other rows stood already.
+    pub fn foreign_replays(&self) -> u64 {
+        self.fake.lock().foreign_replays
+    }
+
+    /// TCP connections so far.
+    pub fn connections(&self) -> u64 {
+        self.fake.lock().connections
+    }
+
+    /// Calls of a kind so far.
+    pub fn calls(&self, call: Call) -> u64 {
+        self.fake
+            .lock()
+            .calls
+            .get(&call)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Requests to the REST interface so far.
+    pub fn requests(&self) -> Vec<RestRequest> {
+        self.fake.lock().requests.clone()
+    }
+
+    /// Only one row of so many is checked column by column.
+    pub fn check_every(&self, rows: u64) {
+        self.fake.lock().check_every = rows;
+    }
+}
+
+/// What goes wrong.
+impl BigQuery {
+    /// Lets calls of a kind meet a fault.
+    pub fn fail(&self, call: Call, fault: Fault, when: When) -> RuleId {
+        self.fake.lock().rules.add(call, fault, when)
+    }
+
+    /// Ends one rule.
+    pub fn end(&self, rule: RuleId) {
+        self.fake.lock().rules.end(rule);
+    }
+
+    /// Ends all rules and poisons; every connection is taken again.
+    pub fn heal(&self) {
+        let mut state = self.fake.lock();
+        state.rules.clear();
+        state.poisons.clear();
+        state.is_unreachable = false;
+    }
+
+    /// Refuses rows by the value of a column, given by its path; null if it is absent.
+    pub fn poison(&self, column: &str, is_poison: impl Fn(&Value) -> bool + Send + 'static) {
+        let poison = Poison {
+            column: column.to_owned(),
+            is_poison: Box::new(is_poison),
+        };
+        self.fake.lock().poisons.push(poison);
+    }
+
+    /// Each reply leaves so much later.
+    pub fn latency(&self, latency: Duration) {
+        self.fake.lock().latency = latency;
+    }
+
+    /// Closes connections of AppendRows on which nothing came for so long.
+    pub fn idle_after(&self, time: Duration) {
+        self.fake.lock().idle_after = time;
+    }
+
+    /// Writers see tables made from now on so much later.
+    pub fn table_lag(&self, lag: Duration) {
+        self.fake.lock().table_lag = lag;
+    }
+
+    /// Writers see columns added from now on so much later.
+    pub fn schema_lag(&self, lag: Duration) {
+        self.fake.lock().schema_lag = lag;
+    }
+
+    /// Breaks every connection.
+    pub fn cut_connections(&self) {
+        self.fake.cuts.send_modify(|count| *count += 1);
+    }
+
+    /// Tells every client to go away, as a server does that restarts.
+    pub fn go_away(&self) {
+        self.fake.goaways.send_modify(|count| *count += 1);
+    }
+
+    /// Breaks every connection and takes none until it is healed.
+    pub fn be_unreachable(&self) {
+        self.fake.lock().is_unreachable = true;
+        self.cut_connections();
+    }
+
+    /// The streams that clients made are gone, as after days without a request.
+    pub fn expire_streams(&self) {
+        self.fake.lock().streams.clear();
+    }
+
+    /// The streams that clients made take nothing any more.
+    pub fn finalize_streams(&self) {
+        let mut state = self.fake.lock();
+        state
+            .streams
+            .values_mut()
+            .for_each(|stream| stream.is_finalized = true);
+    }
+
+    /// Somebody deletes a table with all that is in it.
+    pub fn delete_table(&self, name: &str) {
+        self.fake.lock().tables.remove(&TableName::parse(name));
+    }
+
+    /// Somebody takes a dataset away; [`BigQuery::create_dataset`] gives it back with its tables.
+    pub fn remove_dataset(&self, project: &str, dataset: &str) {
+        self.fake
+            .lock()
+            .datasets
+            .remove(&format!("{project}:{dataset}"));
+    }
+}
