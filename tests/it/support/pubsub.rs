@@ -221,6 +221,7 @@ struct Inside {
     requests: Vec<usize>,
     script: VecDeque<Act>,
     always: BTreeMap<String, Code>,
+    calls: BTreeMap<String, usize>,
     refused: Option<String>,
     peers: BTreeSet<SocketAddr>,
     waiting: VecDeque<ReceivedMessage>,
@@ -271,6 +272,11 @@ impl Fake {
             Some(code) => drop(state.always.insert(method.to_owned(), code)),
             None => drop(state.always.remove(method)),
         }
+    }
+
+    /// How often a method was called.
+    pub fn calls(&self, method: &str) -> usize {
+        self.state().calls.get(method).copied().unwrap_or_default()
     }
 
     /// Refuses requests with a message whose data holds this text.
@@ -467,6 +473,7 @@ async fn answer(
     // One byte for compression, four for the length.
     let body = &framed[5..];
     fake.state().peers.insert(peer);
+    *fake.state().calls.entry(method.clone()).or_default() += 1;
     if let Some(code) = fake.state().always.get(&method) {
         return failed(*code, "it always fails", None);
     }
