@@ -48,6 +48,6 @@ async fn it_is_faster_than_a_collector() {
     let rows_per_second = ROWS as f64 / begun.elapsed().as_secs_f64();
     println!("{rows_per_second:.0} rows/s of {} bytes", event().len());
     assert_eq!(bigquery.row_count(TABLE), ROWS);
-    // Ten times as much on a machine that does nothing else.
-    assert!(rows_per_second > 20_000.0, "{rows_per_second}");
+    // Ten times as much on a machine that does little else.
+    assert!(rows_per_second > 100_000.0, "{rows_per_second}");
 }
