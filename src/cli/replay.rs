@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use form_urlencoded::Serializer;
+use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 
 use super::ask::{ask, reachable};
@@ -42,7 +44,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> ExitCode {
         );
     };
     let address = config.admin.listen;
-    let collector = Collector {
+    let mut collector = Collector {
         address: reachable(
             address.map_or(config.host, |address| address.ip()),
             address.map_or(config.port, |address| address.port()),
@@ -87,7 +89,11 @@ impl Collector<'_> {
     }
 
     /// Asks until nothing is left.
-    fn replay(&self) -> io::Result<()> {
+    fn replay(&mut self) -> io::Result<()> {
+        // What is rejected again is not sent again by the same command.
+        let now = Timestamp::from_microsecond(SystemClock.now().0).unwrap_or(Timestamp::MAX);
+        let mut query = Serializer::new(self.query.clone());
+        self.query = query.append_pair("until", &now.to_string()).finish();
         let mut replayed = 0;
         loop {
             let done = self.ask("POST", "/api/v1/dead_letters/replay");

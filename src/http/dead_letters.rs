@@ -1,7 +1,7 @@
 //! `GET /api/v1/dead_letters`: what waits in the dead letters; `POST /api/v1/dead_letters/replay`: sends it once more.
 //!
-//! Which rows is said in the query: `since` (RFC 3339, or how long ago, such as `2h`), `reason` (text that it contains),
-//! `destination`.
+//! Which rows is said in the query: `since` and `until` (RFC 3339, or how long ago, such as `2h`), `reason` (text that it
+//! contains), `destination`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl From<Waiting> for Group {
         let text = |micros| {
             Timestamp::from_microsecond(micros)
                 .ok()
-                .map(|time| time.to_string())
+                .map(|time| format!("{time:.6}"))
         };
         Self {
             destination: waiting.destination,
@@ -95,7 +95,9 @@ pub(super) async fn replay(
     if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
         return Err(Error::CrossSite);
     }
-    let selection = selection(&uri, shared.clock.now())?;
+    let now = shared.clock.now();
+    let mut selection = selection(&uri, now)?;
+    selection.until.get_or_insert(now);
     let replays = Arc::clone(&shared.replays);
     // To its end, even if nobody waits for the answer.
     let until = Instant::now() + REPLAY_TIME;
@@ -136,12 +138,13 @@ fn selection(uri: &Uri, now: Micros) -> Result<Selection, Error> {
     let query = uri.query().unwrap_or_default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
-            "since" => selection.since = Some(since(&value, now)?),
+            "since" => selection.since = Some(time(&name, &value, now)?),
+            "until" => selection.until = Some(time(&name, &value, now)?),
             "reason" => selection.reason = Some(value.into_owned()),
             "destination" => selection.destination = Some(value.into_owned()),
             _ => {
                 return Err(Error::BadRequest(
-                    "the query may hold since, reason and destination".to_owned(),
+                    "the query may hold since, until, reason and destination".to_owned(),
                 ));
             }
         }
@@ -150,7 +153,7 @@ fn selection(uri: &Uri, now: Micros) -> Result<Selection, Error> {
 }
 
 /// A time, or how long ago.
-fn since(text: &str, now: Micros) -> Result<Micros, Error> {
+fn time(name: &str, text: &str, now: Micros) -> Result<Micros, Error> {
     let ago = || {
         let digits = text.strip_suffix(['s', 'm', 'h', 'd'])?;
         let is_number =
@@ -164,15 +167,15 @@ fn since(text: &str, now: Micros) -> Result<Micros, Error> {
         };
         Some(now.before(Duration::from_secs(number * seconds)))
     };
-    let time = || {
+    let at = || {
         text.parse::<Timestamp>()
             .ok()
             .map(|time| Micros(time.as_microsecond()))
     };
-    ago().or_else(time).ok_or_else(|| {
-        Error::BadRequest(
-            "since must be a time such as 2026-11-21T08:00:00Z, or how long ago, such as 90s, 30m, 2h or 7d".to_owned(),
-        )
+    ago().or_else(at).ok_or_else(|| {
+        Error::BadRequest(format!(
+            "{name} must be a time such as 2026-11-21T08:00:00Z, or how long ago, such as 90s, 30m, 2h or 7d"
+        ))
     })
 }
 
@@ -184,8 +187,8 @@ mod tests {
     fn times_are_read() {
         let now = Micros(1_795_219_200_000_000);
         let seconds_ago = |text: &str| {
-            let since = since(text, now).ok()?;
-            Some((now.0 - since.0) / 1_000_000)
+            let time = time("since", text, now).ok()?;
+            Some((now.0 - time.0) / 1_000_000)
         };
         for (text, expected) in [
             ("90s", Some(90)),

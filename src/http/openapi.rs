@@ -286,14 +286,20 @@ fn no_such_destination() -> (&'static str, Value) {
 /// Which rows of the dead letters.
 fn selection() -> Value {
     let parameter = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    let time = json!({"anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "pattern": "^[0-9]{1,6}[smhd]$"},
+    ]});
     json!([
         parameter(
             "since",
             "Rejected since then, or so long ago at the most",
-            json!({"anyOf": [
-                {"type": "string", "format": "date-time"},
-                {"type": "string", "pattern": "^[0-9]{1,6}[smhd]$"},
-            ]}),
+            time.clone()
+        ),
+        parameter(
+            "until",
+            "Rejected until then, or so long ago at the least",
+            time
         ),
         parameter(
             "reason",

@@ -12,7 +12,7 @@ use real_streaming::writer::memory::{MemoryWriter, Step};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::support::client::{Answer, TOKEN};
+use crate::support::client::{Answer, TOKEN, try_request};
 use crate::support::collector::{IMPATIENT, QUICK, ids, memory};
 use crate::support::process::{Process, command};
 use crate::support::{Builder, Collector, admin, event, eventually, post, request};
@@ -219,6 +219,8 @@ async fn only_what_was_selected_is_replayed_and_only_for_who_may() {
     for (query, expected) in [
         ("?since=2999-01-01T00:00:00Z", 0),
         ("?since=1h", 2),
+        ("?until=1h", 0),
+        ("?until=2999-01-01T00:00:00Z", 2),
         ("?reason=nonsense", 0),
         ("?reason=t%20want", 2),
         ("?destination=memory%3Ab", 1),
@@ -427,29 +429,90 @@ async fn a_log_in_memory_marks_what_the_destination_has() {
     collector.stop().await;
 }
 
-/// A line of a dead letter, made by a collector.
-async fn line() -> Value {
-    let a = rejecting("a", [1]);
+/// Lines of a dead letter, made by a collector.
+async fn lines(count: u64) -> Vec<Value> {
+    let a = rejecting("a", 1..=count);
     let collector = Builder::new().to(&a).start().await;
-    collector.takes(&event("e")).await;
+    let events: Vec<String> = (1..=count).map(|id| event(&format!("{id:04}"))).collect();
+    collector.takes(&format!("[{}]", events.join(","))).await;
     all_settled(&collector).await;
-    let line = collector.dead_letters().remove(0);
+    let lines = collector.dead_letters();
     collector.stop().await;
-    line
+    lines
+}
+
+/// Puts text into the dead letter of a destination of the collector that runs in this folder.
+fn put(folder: &Path, destination: &str, text: &str) {
+    let letters = folder.join("data/dead_letter");
+    let letters = letters.join(format!("{:016x}", xxh3_64(destination.as_bytes())));
+    std::fs::create_dir_all(&letters).unwrap();
+    std::fs::write(letters.join("x.jsonl"), text).unwrap();
+}
+
+#[cfg(feature = "delta")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_has_each_replayed_row_once_however_often_the_process_is_killed() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let values = [("WRITERS__DELTA__COMMIT_INTERVAL", "0.05")];
+    let count = 4_000;
+    let process = Process::start(folder.path(), &values).await;
+    let health = request(process.address, "GET", "/health", &[], b"").await;
+    let destination = health.json()["destinations"][0]["name"].clone();
+    let destination = destination.as_str().unwrap().to_owned();
+    let lines = lines(count).await.into_iter().map(|mut line| {
+        line["destination"] = json!(destination);
+        line.to_string() + "\n"
+    });
+    put(folder.path(), &destination, &lines.collect::<String>());
+    let ask = async |address| {
+        let bearer = format!("Bearer {TOKEN}");
+        let headers = [("Authorization", bearer.as_str())];
+        try_request(address, "POST", REPLAY, &headers, b"").await
+    };
+    let mut process = process;
+    for wait in [5, 25, 45, 70, 100, 150] {
+        let address = process.address;
+        let killed = async {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            process.kill();
+        };
+        let (_cut, ()) = tokio::join!(ask(address), killed);
+        process = Process::start(folder.path(), &values).await;
+    }
+    let answer = ask(process.address).await.expect("an answer");
+    assert_eq!(answer.json()["is_complete"], true, "{}", answer.body);
+    assert_eq!(
+        ask(process.address).await.expect("an answer").json()["replayed"],
+        0
+    );
+    let begun = std::time::Instant::now();
+    loop {
+        let health = request(process.address, "GET", "/health", &[], b"").await;
+        if health.json()["destinations"][0]["pending"] == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", health.body);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(process.terminate().code(), Some(0));
+    let mut ids: Vec<String> = crate::support::process::rows(folder.path())
+        .iter()
+        .map(|row| row["event_id"].as_str().expect("an id").to_owned())
+        .collect();
+    ids.sort();
+    let all: Vec<String> = (1..=count).map(|id| format!("{id:04}")).collect();
+    assert!(ids == all, "{} of {count}", ids.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_lists_and_replays_by_the_running_collector() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut line = line().await;
+    let mut line = lines(1).await.remove(0);
     line["destination"] = json!("memory:rows");
-    let letters = folder.path().join("data/dead_letter");
-    let letters = letters.join(format!("{:016x}", xxh3_64(b"memory:rows")));
-    std::fs::create_dir_all(&letters).unwrap();
     // The second line was cut off by a crash.
     let cut = line.to_string().replace("\"sequence\":1", "\"sequence\":2");
     let text = format!("{line}\n{}", &cut[..cut.len() - 1]);
-    std::fs::write(letters.join("x.jsonl"), text).unwrap();
+    put(folder.path(), "memory:rows", &text);
 
     let values = [("WRITERS__STRATEGY", "memory")];
     let process = Process::start(folder.path(), &values).await;

@@ -41,6 +41,8 @@ const OTHER_REASONS: &str = "(other reasons)";
 pub struct Selection {
     /// Rejected since then; those of which that is not known are left out.
     pub since: Option<Micros>,
+    /// Rejected until then, or nobody knows when: what is rejected again does not come round and round.
+    pub until: Option<Micros>,
     /// Whose reason contains this text.
     pub reason: Option<String>,
     /// Rejected by this destination.
@@ -49,9 +51,13 @@ pub struct Selection {
 
 impl Selection {
     fn takes(&self, letter: &Letter<'_>) -> bool {
-        let is_late = |since| letter.time().is_some_and(|time| time >= since);
-        let is_meant = |reason: &String| letter.reason.contains(reason);
-        self.since.is_none_or(is_late) && self.reason.as_ref().is_none_or(is_meant)
+        let time = letter.time();
+        self.since.is_none_or(|since| time >= Some(since))
+            && self.until.is_none_or(|until| time <= Some(until))
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|reason| letter.reason.contains(reason))
     }
 }
 
