@@ -3,6 +3,7 @@
 
 mod faults;
 mod google;
+mod pace;
 mod rows;
 mod streams;
 mod tables;

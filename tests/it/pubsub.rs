@@ -68,7 +68,9 @@ async fn collector(fake: &Fake) -> Collector {
         is_awaited: true,
         ..config(&fake.host)
     });
-    Builder::new().with_target(writer, IMPATIENT).start().await
+    let builder = Builder::new().with_target(writer, IMPATIENT);
+    let builder = builder.set("DELIVERY__ACKNOWLEDGE", "written");
+    builder.start().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

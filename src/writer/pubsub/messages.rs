@@ -156,20 +156,19 @@ mod tests {
 
     /// An event whose message takes up so many bytes in a request.
     fn sized(bytes: usize) -> Event {
-        let mut event = Event {
-            ip: Some(String::new()),
-            ..Event::default()
-        };
-        for _ in 0..4 {
-            let found = encode_one(&record(1, &event), Integers::Numbers, "");
-            let found = found.map_or(0, |message| message.bytes);
-            let length = event.ip.as_ref().map_or(0, String::len) + bytes - found.min(bytes);
-            event.ip = Some("x".repeat(length));
-            if found == bytes {
-                break;
+        let mut length = 0;
+        // What frames a text grows with it.
+        loop {
+            let event = Event {
+                ip: Some("x".repeat(length)),
+                ..Event::default()
+            };
+            let message = encode_one(&record(1, &event), Integers::Numbers, "").unwrap();
+            if message.bytes == bytes {
+                return event;
             }
+            length = length + bytes - message.bytes;
         }
-        event
     }
 
     fn encoded(events: &[Event]) -> Result<Vec<Outgoing>, Vec<RowFault>> {

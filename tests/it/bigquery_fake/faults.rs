@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::support::bigquery::fault::{Call, Fault, When};
+use crate::support::eventually;
 
 async fn opened(bigquery: &BigQuery, stream: &str) -> Connection {
     let mut connection = Connection::open(bigquery, stream, first(stream, None, rows(0, 1)))
@@ -59,6 +60,7 @@ async fn an_answer_never_comes() {
             .await
             .unwrap();
         connection.send(later(None, rows(1, 1))).await;
+        eventually("the call", || bigquery.calls(Call::Append) == 1).await;
         let reply = tokio::time::timeout(Duration::from_millis(300), connection.reply()).await;
         assert!(reply.is_err(), "{reply:?}");
         assert_eq!(bigquery.row_count(TABLE), expected);

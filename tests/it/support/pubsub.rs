@@ -23,7 +23,6 @@ use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use prost::Message;
 use real_streaming::writer::pubsub::Config;
-use serde_json::Value;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
@@ -298,14 +297,6 @@ impl Fake {
         let state = self.state();
         let ids = state.published.iter();
         ids.map(|message| message.attributes["event_id"].clone())
-            .collect()
-    }
-
-    /// The rows published.
-    pub fn rows(&self) -> Vec<Value> {
-        let state = self.state();
-        let rows = state.published.iter();
-        rows.map(|message| serde_json::from_slice(&message.data).expect("JSON"))
             .collect()
     }
 

@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::Fake;
 use super::fault::{Call, Fault};
 use super::grpc::check_route;
+use super::judgement::No;
 use super::refusal::inside;
 use super::rpc;
 use super::server::Connection;
-use super::session::{No, Session};
+use super::session::Session;
+use super::state::Fake;
 use super::storage::append_rows_response::Response as Outcome;
 use super::storage::{AppendRowsRequest, AppendRowsResponse};
 

@@ -14,9 +14,11 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
+use super::append;
 use super::fault::Call;
 use super::refusal::status;
 use super::server::{Connection, meet};
+use super::state::{Fake, State};
 use super::storage::storage_error::StorageErrorCode;
 use super::storage::{
     CreateWriteStreamRequest, FinalizeWriteStreamRequest, FinalizeWriteStreamResponse,
@@ -24,7 +26,6 @@ use super::storage::{
 };
 use super::stream::{Stream, StreamName};
 use super::table::TableName;
-use super::{Fake, State, append};
 
 /// What a message may measure at most; what BigQuery takes is less.
 const MAX_MESSAGE: usize = 64 << 20;

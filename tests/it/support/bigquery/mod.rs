@@ -4,12 +4,13 @@
 //! never seen at the real service is said where it is decided. Faults are set by the test (`fault`). Rows are kept as
 //! they came and decoded when they are asked for, so that it takes more than a collector can send.
 //!
-//! `server` sockets, `grpc` and `rest` the two interfaces, `append` a connection that appends, `session` how its
-//! requests are judged, `plan` and `row` how rows are read, `table`, `layout`, `schema` and `stream` what there is.
+//! `server` sockets, `grpc` and `rest` the two interfaces, `append` a connection that appends, `session` and `judgement`
+//! how its requests are judged, `plan` and `row` how rows are read, `table`, `layout`, `schema` and `stream` what there is.
 
 mod append;
 pub mod fault;
 mod grpc;
+mod judgement;
 mod layout;
 mod plan;
 mod refusal;
@@ -18,136 +19,27 @@ mod row;
 mod schema;
 mod server;
 mod session;
+mod state;
 mod stream;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::Status;
 
 pub use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::storage::v1 as storage;
 pub use googleapis_tonic_google_cloud_bigquery_storage_v1::google::rpc;
 
-use self::fault::{Call, Fault, RuleId, Rules, When};
-use self::refusal::Refusal;
+use self::fault::{Call, Fault, RuleId, When};
 pub use self::rest::RestRequest;
 use self::server::Interface;
-use self::storage::storage_error::StorageErrorCode;
-use self::stream::{Stream, StreamName};
+use self::state::{Fake, Poison, State};
+use self::stream::StreamName;
 use self::table::{Table, TableName};
-
-/// Rows that are refused although they fit.
-struct Poison {
-    /// Path of a column, such as `device.category`.
-    column: String,
-    is_poison: Box<dyn Fn(&Value) -> bool + Send>,
-}
-
-impl Poison {
-    fn takes(&self, row: &Value) -> bool {
-        let value = self
-            .column
-            .split('.')
-            .try_fold(row, |value, name| value.get(name));
-        (self.is_poison)(value.unwrap_or(&Value::Null))
-    }
-}
-
-impl fmt::Debug for Poison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.column)
-    }
-}
-
-/// All that there is.
-#[derive(Debug, Default)]
-struct State {
-    /// Each as `project:dataset`.
-    datasets: BTreeSet<String>,
-    tables: BTreeMap<TableName, Table>,
-    streams: BTreeMap<StreamName, Stream>,
-    rules: Rules,
-    poisons: Vec<Poison>,
-    /// Of so many rows one is checked.
-    check_every: u64,
-    rows_seen: u64,
-    lost_fields: u64,
-    foreign_replays: u64,
-    table_lag: Duration,
-    schema_lag: Duration,
-    latency: Duration,
-    idle_after: Duration,
-    is_unreachable: bool,
-    connections: u64,
-    calls: HashMap<Call, u64>,
-    requests: Vec<RestRequest>,
-    numbers: u64,
-}
-
-impl State {
-    fn next_number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
-    }
-
-    /// Counts a call and says what happens to it.
-    fn meet(&mut self, call: Call) -> Option<Fault> {
-        *self.calls.entry(call).or_default() += 1;
-        self.rules.meet(call)
-    }
-
-    fn create_table(&mut self, name: TableName, body: &Value) -> Result<Value, Refusal> {
-        if self.tables.contains_key(&name) {
-            return Err(Refusal::duplicate(&format!("Table {name}")));
-        }
-        let table = Table::create(&name, body, self.next_number(), self.table_lag)?;
-        let resource = table.resource();
-        self.tables.insert(name, table);
-        Ok(resource)
-    }
-
-    /// A table, if it counts for writers.
-    fn table_for_writers(&mut self, name: &TableName) -> Result<&mut Table, Status> {
-        let dataset = format!("{}:{}", name.project, name.dataset);
-        let table = self
-            .tables
-            .get_mut(name)
-            .filter(|_| self.datasets.contains(&dataset));
-        table
-            .filter(|table| table.columns_for_writers().is_some())
-            .ok_or_else(|| session::not_found(StorageErrorCode::TableNotFound, &name.path()))
-    }
-
-    /// A stream that a client made.
-    fn stream(&mut self, name: &StreamName) -> Result<&mut Stream, Status> {
-        let generation = self.tables.get(&name.table).map(|table| table.generation);
-        let stream = self.streams.get_mut(name);
-        stream
-            .filter(|stream| Some(stream.generation) == generation)
-            .ok_or_else(|| session::not_found(StorageErrorCode::StreamNotFound, &name.path()))
-    }
-}
-
-/// What the sockets share.
-#[derive(Debug)]
-struct Fake {
-    state: Mutex<State>,
-    cuts: watch::Sender<u64>,
-    goaways: watch::Sender<u64>,
-}
-
-impl Fake {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panicked")
-    }
-}
 
 /// A running BigQuery. Names of tables are `project.dataset.table`.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use tonic::Code;
 use super::fault::Call;
 use super::refusal::Refusal;
 use super::server::{Connection, meet};
+use super::state::{Fake, State};
 use super::table::{Table, TableName};
-use super::{Fake, State};
 
 /// A request as it came.
 #[derive(Clone, Debug)]

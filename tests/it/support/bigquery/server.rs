@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::fault::{Call, Fault};
-use super::{Fake, State, grpc, rest};
+use super::state::{Fake, State};
+use super::{grpc, rest};
 
 /// So much may be on its way to the server.
 const WINDOW: u32 = 16 << 20;

@@ -6,42 +6,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::prost_types::DescriptorProto;
 use tokio::sync::Notify;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::append::taken_over;
+use super::judgement::{No, check_offset, faults, no_inside};
 use super::plan::{Mismatch, Plan};
-use super::refusal::{inside, status};
+
+use super::state::State;
 use super::storage::append_rows_request::Rows;
 use super::storage::append_rows_response::{AppendResult, Response};
-use super::storage::row_error::RowErrorCode;
 use super::storage::storage_error::StorageErrorCode as Cause;
-use super::storage::{AppendRowsRequest, AppendRowsResponse, RowError, TableSchema};
+use super::storage::{AppendRowsRequest, AppendRowsResponse, TableSchema};
 use super::stream::StreamName;
 use super::table::Chunk;
-use super::{State, row, rpc};
 
 /// A request must stay below this.
 const MAX_REQUEST: usize = 10_000_000;
-
-/// A no to a request.
-pub enum No {
-    /// Said in the reply; the connection goes on.
-    Inside(rpc::Status),
-    /// Said of rows; none of the request was written.
-    Rows(Vec<RowError>),
-    /// The connection ends.
-    End(Status),
-}
-
-impl From<Status> for No {
-    fn from(status: Status) -> Self {
-        Self::End(status)
-    }
-}
 
 /// How the rows of a stream are read.
 struct Schema {
@@ -244,102 +227,4 @@ impl Session {
         });
         Ok((plan, updated))
     }
-}
-
-fn no_inside(cause: Cause, message: &str, stream: &str) -> No {
-    No::Inside(inside(Code::InvalidArgument, cause, message, stream))
-}
-
-/// The offset at which the rows go; none in the default stream.
-fn check_offset(
-    state: &mut State,
-    name: &StreamName,
-    offset: Option<i64>,
-    rows: &[Bytes],
-    path: &str,
-) -> Result<Option<i64>, No> {
-    if name.is_default() {
-        return match offset {
-            None => Ok(None),
-            Some(_) => {
-                let message = "Offset must not be set on the default stream.";
-                Err(no_inside(Cause::Unspecified, message, path))
-            }
-        };
-    }
-    let stream = state.stream(name)?;
-    let end = stream.end;
-    let Some(received) = offset.filter(|offset| *offset != end) else {
-        return Ok(Some(end));
-    };
-    if received > end {
-        let message =
-            format!("The offset is beyond stream, expected offset {end}, received {received}");
-        return Err(No::Inside(inside(
-            Code::OutOfRange,
-            Cause::OffsetOutOfRange,
-            &message,
-            path,
-        )));
-    }
-    if received < 0 {
-        return Err(no_inside(
-            Cause::Unspecified,
-            "Offset must not be negative.",
-            path,
-        ));
-    }
-    if !stream.holds(received, rows) {
-        state.foreign_replays += 1;
-    }
-    let message =
-        format!("The offset is within stream, expected offset {end}, received {received}");
-    Err(No::Inside(inside(
-        Code::AlreadyExists,
-        Cause::OffsetAlreadyExists,
-        &message,
-        path,
-    )))
-}
-
-/// What is wrong with rows, of those that are checked.
-fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowError> {
-    let today = row::today();
-    let mut errors = Vec::new();
-    for (index, encoded) in rows.iter().enumerate() {
-        state.rows_seen += 1;
-        let is_checked = state.rows_seen.is_multiple_of(state.check_every);
-        if !is_checked && state.poisons.is_empty() {
-            continue;
-        }
-        let fault = match row::check(plan, encoded, today) {
-            Ok(row) => {
-                state.lost_fields += row.lost_fields;
-                let poison = state
-                    .poisons
-                    .iter()
-                    .find(|poison| poison.takes(&row.values));
-                poison.map(|poison| format!("Field {}: it is poison", poison.column))
-            }
-            Err(fault) => Some(fault),
-        };
-        if let Some(message) = fault {
-            errors.push(RowError {
-                index: i64::try_from(index).expect("few enough"),
-                code: RowErrorCode::FieldsError.into(),
-                message,
-            });
-        }
-    }
-    errors
-}
-
-/// A table or stream that is not there.
-pub fn not_found(cause: Cause, what: &str) -> Status {
-    status(
-        Code::NotFound,
-        cause,
-        "Requested entity was not found.",
-        what,
-    )
 }
