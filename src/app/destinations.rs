@@ -208,12 +208,11 @@ pub(super) fn report_orphans(
 }
 
 #[cfg_attr(
-    not(feature = "delta"),
-    expect(unused_variables, reason = "only tables tell the time")
-)]
-#[cfg_attr(
-    not(feature = "bigquery"),
-    expect(unused_variables, reason = "only journals need the disk")
+    not(all(feature = "bigquery", feature = "delta")),
+    expect(
+        unused_variables,
+        reason = "only tables tell the time, only journals need the disk"
+    )
 )]
 pub(super) fn target(
     destination: &DestinationConfig,
