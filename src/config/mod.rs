@@ -13,11 +13,13 @@ use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConf
 use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
+mod http;
 #[cfg(feature = "pubsub")]
 mod pubsub;
 mod read;
 mod reader;
 pub mod variables;
+mod writers;
 
 pub use reader::Fault;
 use variables::{PREFIX, VARIABLES};

@@ -1,24 +1,21 @@
 //! From variables to the configuration: each group of variables is read by a function of its own.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU64;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::http::{
-    AdminConfig, BodyLimits, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig,
-    ServerConfig,
-};
-use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
+use crate::http::BodyLimits;
+use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig};
 use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{Config, DestinationConfig, From, Invalid, LogConfig, LogFormat, WriterConfig};
+use super::{
+    Config, DestinationConfig, From, Invalid, LogConfig, LogFormat, WriterConfig, http, writers,
+};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
-const CLOUD_RUN: &str = "K_SERVICE";
+pub(super) const CLOUD_RUN: &str = "K_SERVICE";
 
 /// What a log may hold unless it is told.
 const DISK_LOG_BYTES: u64 = 10 << 30;
@@ -28,9 +25,6 @@ const MEMORY_LOG_BYTES: u64 = 128 << 20;
 
 /// Where rejected rows go unless it is told.
 const DEAD_LETTER_FOLDER: &str = "./data/dead_letter";
-
-/// Rows that the memory destination keeps.
-const MEMORY_ROWS: usize = 10_000;
 
 impl Config {
     /// The configuration that these variables say.
@@ -101,28 +95,23 @@ impl Config {
                 .0,
             port,
             drain: reader.seconds("RUN__DRAIN"),
-            server: read_server(reader),
+            server: http::read_server(reader),
             body: BodyLimits {
                 wire_bytes: to_usize(reader.bytes("HTTP__MAX_BODY_BYTES")),
                 inflated_bytes: to_usize(reader.bytes("HTTP__MAX_INFLATED_BYTES")),
                 time: reader.seconds("HTTP__BODY_TIMEOUT"),
             },
-            senders: SendersConfig {
-                streams: reader.list("INTAKE__STREAMS"),
-                write_keys: read_write_keys(reader),
-                of_address: read_rate(reader, "INTAKE__IP_RATE", "INTAKE__IP_BURST"),
-                of_stream: read_rate(reader, "INTAKE__STREAM_RATE", "INTAKE__STREAM_BURST"),
-            },
-            admin: read_admin(reader),
-            cors: read_cors(reader),
-            cookie: read_cookie(reader),
+            senders: http::read_senders(reader),
+            admin: http::read_admin(reader),
+            cors: http::read_cors(reader),
+            cookie: http::read_cookie(reader),
             log,
             acknowledge,
             dedupe: DedupeConfig {
                 window: reader.seconds("DEDUPE__WINDOW"),
                 max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
             },
-            destinations: read_destinations(reader, &journals, acknowledge),
+            destinations: writers::read_destinations(reader, &journals, acknowledge),
             #[cfg(feature = "pubsub")]
             consume: None,
             from: reader
@@ -263,161 +252,6 @@ fn read_dead_letter(reader: &mut Reader, log: &LogConfig) -> DeadLetterConfig {
     }
 }
 
-/// The folder of writers' journals; there is one beside a disk log only.
-type Journals = Option<PathBuf>;
-
-#[cfg_attr(
-    not(feature = "pubsub"),
-    expect(unused_variables, reason = "only Pub/Sub asks how events are answered")
-)]
-fn read_destinations(
-    reader: &mut Reader,
-    journals: &Journals,
-    acknowledge: Acknowledge,
-) -> Vec<DestinationConfig> {
-    let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
-    let strategies = reader.parse(
-        "WRITERS__STRATEGY",
-        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
-        |text| {
-            if text.is_empty() {
-                let unset = if has_table {
-                    "direct"
-                } else {
-                    DEFAULT_STRATEGY
-                };
-                return Some(vec![unset.to_owned()]);
-            }
-            let names: Vec<String> = if text.starts_with('[') {
-                serde_json::from_str(text).ok()?
-            } else {
-                vec![text.to_owned()]
-            };
-            let is_known = |name: &String| KNOWN_STRATEGIES.contains(&name.as_str());
-            (!names.is_empty() && names.iter().all(is_known)).then_some(names)
-        },
-    );
-    let optional = reader.list("WRITERS__OPTIONAL");
-    let max_lag: u64 = reader.integer("WRITERS__MAX_LAG", 1);
-    let backoff_max = reader.seconds("DELIVERY__BACKOFF_MAX");
-    if optional.iter().any(|name| !strategies.contains(name)) {
-        reader.fault(
-            &format!("{PREFIX}WRITERS__OPTIONAL"),
-            "must only name strategies of WRITERS__STRATEGY",
-        );
-    }
-    let mut destinations = Vec::new();
-    for name in &strategies {
-        let writer = match name.as_str() {
-            #[cfg(feature = "bigquery")]
-            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals)),
-            #[cfg(feature = "pubsub")]
-            "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
-            #[cfg(feature = "delta")]
-            "delta" => WriterConfig::Delta(read_delta(reader)),
-            _ => WriterConfig::Memory { rows: MEMORY_ROWS },
-        };
-        let max_lag = if optional.contains(name) {
-            NonZeroU64::new(max_lag)
-        } else {
-            None
-        };
-        let delivery = DeliveryConfig {
-            backoff: Duration::from_millis(100),
-            backoff_max,
-            backoff_fatal: backoff_max,
-            max_lag,
-        };
-        destinations.push(DestinationConfig { writer, delivery });
-    }
-    destinations
-}
-
-/// Those that this build has.
-const KNOWN_STRATEGIES: &[&str] = &[
-    #[cfg(feature = "bigquery")]
-    "direct",
-    #[cfg(feature = "pubsub")]
-    "pubsub",
-    #[cfg(feature = "delta")]
-    "delta",
-    "memory",
-];
-
-const DEFAULT_STRATEGY: &str = if cfg!(feature = "delta") {
-    "delta"
-} else {
-    "memory"
-};
-
-#[cfg(feature = "bigquery")]
-fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::bigquery::Config {
-    // <https://cloud.google.com/bigquery/docs/tables#table_naming>, <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
-    let mut named = |name: &str, wanted: &str, also: &'static [u8]| -> String {
-        reader.parse(name, wanted, |text| {
-            let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || also.contains(&byte);
-            let is_name = (1..=1024).contains(&text.len()) && text.bytes().all(is_safe);
-            is_name.then(|| text.to_owned())
-        })
-    };
-    let project = named(
-        "WRITERS__PROJECT_ID",
-        "the id of your project on Google Cloud",
-        b"-:.",
-    );
-    let dataset = named(
-        "WRITERS__BQ__DATASET_ID",
-        "the name of a dataset: letters, digits, '_'",
-        b"_",
-    );
-    let table = named(
-        "WRITERS__BQ__TABLE_ID",
-        "the name of a table: letters, digits, '_', '-'",
-        b"_-",
-    );
-    let mut endpoint = |name: &str| -> String {
-        reader.parse(name, "an address such as https://example.com", |text| {
-            let is_address = text.starts_with("https://") || text.starts_with("http://");
-            is_address.then(|| text.to_owned())
-        })
-    };
-    let target = format!("bigquery:{project}.{dataset}.{table}");
-    let file = format!(
-        "{:016x}.jsonl",
-        xxhash_rust::xxh3::xxh3_64(target.as_bytes())
-    );
-    let journal = journals.as_ref().map(|folder| folder.join(file));
-    crate::writer::bigquery::Config {
-        project,
-        dataset,
-        table,
-        endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
-        grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
-        flush_interval: reader.seconds("WRITERS__BQ__FLUSH_INTERVAL"),
-        max_batch_rows: reader.integer("WRITERS__BQ__MAX_BATCH_SIZE", 1),
-        answer_timeout: reader.seconds("WRITERS__BQ__ANSWER_TIMEOUT"),
-        journal,
-    }
-}
-
-#[cfg(feature = "delta")]
-fn read_delta(reader: &mut Reader) -> crate::writer::delta::Config {
-    if reader.plain(CLOUD_RUN).is_some() {
-        reader.fault(
-            &format!("{PREFIX}WRITERS__DELTA__URI"),
-            "must not be on this machine on Cloud Run, whose disk is memory that ends with the instance",
-        );
-    }
-    crate::writer::delta::Config {
-        uri: reader.text("WRITERS__DELTA__URI"),
-        commit_interval: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL"),
-        commit_interval_max: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL_MAX"),
-        file_retention: reader.seconds("WRITERS__DELTA__FILE_RETENTION"),
-        log_retention: reader.seconds("WRITERS__DELTA__LOG_RETENTION"),
-        ..crate::writer::delta::Config::default()
-    }
-}
-
 fn read_enrich(reader: &mut Reader) -> enrich::Config {
     let zone = reader.text("ENRICH__TIME_ZONE");
     let time_zone = jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
@@ -443,170 +277,6 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
         own_domains,
-    }
-}
-
-fn read_server(reader: &mut Reader) -> ServerConfig {
-    let is_behind_proxies =
-        reader.plain(CLOUD_RUN).is_some() || reader.integer::<usize>("ENRICH__TRUSTED_HOPS", 0) > 0;
-    let max_connections: usize = reader.integer("HTTP__MAX_CONNECTIONS", 1);
-    let is_given = |reader: &Reader, name: &str| !reader.text(name).is_empty();
-    let idle_timeout = match (is_given(reader, "HTTP__IDLE_TIMEOUT"), is_behind_proxies) {
-        (true, _) => reader.seconds("HTTP__IDLE_TIMEOUT"),
-        (false, true) => Duration::from_secs(610),
-        (false, false) => Duration::from_secs(75),
-    };
-    let max_connections_of_address = match is_given(reader, "HTTP__MAX_CONNECTIONS_PER_IP") {
-        true => reader.integer("HTTP__MAX_CONNECTIONS_PER_IP", 1),
-        false if is_behind_proxies => max_connections,
-        false => (max_connections / 4).max(1),
-    };
-    ServerConfig {
-        request_timeout: reader.seconds("HTTP__REQUEST_TIMEOUT"),
-        header_timeout: reader.seconds("HTTP__HEADER_TIMEOUT"),
-        idle_timeout,
-        max_connections,
-        max_connections_of_address,
-    }
-}
-
-/// By default a burst is what comes in so many seconds.
-const BURST_SECONDS: f64 = 10.0;
-
-/// Shorter secrets can be guessed.
-const MIN_TOKEN_CHARACTERS: usize = 16;
-
-fn read_rate(reader: &mut Reader, rate: &str, burst: &str) -> Option<Rate> {
-    let number = |least: f64| {
-        move |text: &str| {
-            let number = text.parse::<f64>().ok();
-            number.filter(|number| number.is_finite() && *number >= least)
-        }
-    };
-    let events_per_second =
-        reader.parse(rate, "a number of events a second, 0 or more", number(0.0));
-    let given = reader.parse(burst, "a number of events, 1 or more", |text| {
-        if text.is_empty() {
-            return Some(Choice(None));
-        }
-        number(1.0)(text).map(|burst| Choice(Some(burst)))
-    });
-    (events_per_second > 0.0).then(|| Rate {
-        events_per_second,
-        burst: given
-            .0
-            .unwrap_or((events_per_second * BURST_SECONDS).max(1.0)),
-    })
-}
-
-fn read_write_keys(reader: &mut Reader) -> Vec<Secret> {
-    let keys = reader.list("INTAKE__WRITE_KEYS");
-    if keys.iter().any(String::is_empty) {
-        reader.fault(
-            &format!("{PREFIX}INTAKE__WRITE_KEYS"),
-            "must not hold an empty key",
-        );
-    }
-    keys.into_iter().map(Secret::new).collect()
-}
-
-fn read_admin(reader: &mut Reader) -> AdminConfig {
-    let token = reader.text("ADMIN__TOKEN");
-    if !token.is_empty() && token.chars().count() < MIN_TOKEN_CHARACTERS {
-        reader.fault(
-            &format!("{PREFIX}ADMIN__TOKEN"),
-            format!("must have {MIN_TOKEN_CHARACTERS} characters or more"),
-        );
-    }
-    let listen = reader.parse(
-        "ADMIN__LISTEN",
-        "an address with a port, such as 127.0.0.1:9090",
-        |text| {
-            if text.is_empty() {
-                return Some(Choice(None));
-            }
-            text.parse::<SocketAddr>()
-                .ok()
-                .map(|address| Choice(Some(address)))
-        },
-    );
-    AdminConfig {
-        token: (!token.is_empty()).then(|| Secret::new(token)),
-        is_made_up: reader.plain(CLOUD_RUN).is_none(),
-        hosts: reader.list("ADMIN__HOSTS"),
-        listen: listen.0,
-    }
-}
-
-fn read_cors(reader: &mut Reader) -> CorsConfig {
-    let config = CorsConfig {
-        allowed_origins: reader.list("CORS__ALLOWED_ORIGINS"),
-        allow_credentials: reader.boolean("CORS__ALLOW_CREDENTIALS"),
-        allow_methods: reader.list("CORS__ALLOW_METHODS"),
-        allow_headers: reader.list("CORS__ALLOW_HEADERS"),
-        max_age: reader.seconds("CORS__MAX_AGE"),
-        refuse_unlisted: reader.boolean("CORS__REFUSE_UNLISTED"),
-    };
-    let is_any = |origin: &String| origin == "*";
-    if config.allowed_origins.len() > 1 && config.allowed_origins.iter().any(is_any) {
-        reader.fault(
-            &format!("{PREFIX}CORS__ALLOWED_ORIGINS"),
-            "must be either [\"*\"] or a list of origins",
-        );
-    }
-    let is_origin = |origin: &str| {
-        let host = origin
-            .strip_prefix("https://")
-            .or_else(|| origin.strip_prefix("http://"));
-        host.is_some_and(|host| {
-            let is_safe = |byte: u8| byte.is_ascii_graphic() && !b"/?#@\\\"*".contains(&byte);
-            !host.is_empty() && host.bytes().all(is_safe)
-        })
-    };
-    for origin in config
-        .allowed_origins
-        .iter()
-        .filter(|origin| !is_any(origin))
-    {
-        if !is_origin(origin) {
-            reader.fault(
-                &format!("{PREFIX}CORS__ALLOWED_ORIGINS"),
-                "must hold origins as browsers send them, such as https://shop.example, with no path and no '/' at the end",
-            );
-        }
-    }
-    let is_token = |text: &String| {
-        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        !text.is_empty() && text.bytes().all(is_safe)
-    };
-    for (name, texts) in [
-        ("CORS__ALLOW_METHODS", &config.allow_methods),
-        ("CORS__ALLOW_HEADERS", &config.allow_headers),
-    ] {
-        if !texts.iter().all(is_token) {
-            reader.fault(
-                &format!("{PREFIX}{name}"),
-                "must hold names as HTTP has them",
-            );
-        }
-    }
-    config
-}
-
-fn read_cookie(reader: &mut Reader) -> CookieConfig {
-    let same_site = reader.parse("COOKIE__SAMESITE", "none, lax or strict", |text| {
-        Some(Choice(Some(match text.to_ascii_lowercase().as_str() {
-            "none" => SameSite::None,
-            "lax" => SameSite::Lax,
-            "strict" => SameSite::Strict,
-            _ => return None,
-        })))
-    });
-    CookieConfig {
-        max_age: reader.seconds("COOKIE__MAX_AGE"),
-        secure: reader.boolean("COOKIE__SECURE"),
-        http_only: reader.boolean("COOKIE__HTTPONLY"),
-        same_site: same_site.0.unwrap_or(SameSite::None),
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod faults;
 mod google;
-mod pace;
 mod rows;
 mod streams;
 mod tables;

@@ -1,0 +1,169 @@
+//! The variables of the destinations: which there are, and where each of them is.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::pipeline::{Acknowledge, DeliveryConfig};
+
+use super::reader::Reader;
+use super::variables::PREFIX;
+use super::{DestinationConfig, WriterConfig};
+
+/// Rows that the memory destination keeps.
+const MEMORY_ROWS: usize = 10_000;
+
+/// The folder of writers' journals; there is one beside a disk log only.
+pub(super) type Journals = Option<PathBuf>;
+
+#[cfg_attr(
+    not(feature = "pubsub"),
+    expect(unused_variables, reason = "only Pub/Sub asks how events are answered")
+)]
+pub(super) fn read_destinations(
+    reader: &mut Reader,
+    journals: &Journals,
+    acknowledge: Acknowledge,
+) -> Vec<DestinationConfig> {
+    let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
+    let strategies = reader.parse(
+        "WRITERS__STRATEGY",
+        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
+        |text| {
+            if text.is_empty() {
+                let unset = if has_table {
+                    "direct"
+                } else {
+                    DEFAULT_STRATEGY
+                };
+                return Some(vec![unset.to_owned()]);
+            }
+            let names: Vec<String> = if text.starts_with('[') {
+                serde_json::from_str(text).ok()?
+            } else {
+                vec![text.to_owned()]
+            };
+            let is_known = |name: &String| KNOWN_STRATEGIES.contains(&name.as_str());
+            (!names.is_empty() && names.iter().all(is_known)).then_some(names)
+        },
+    );
+    let optional = reader.list("WRITERS__OPTIONAL");
+    let max_lag: u64 = reader.integer("WRITERS__MAX_LAG", 1);
+    let backoff_max = reader.seconds("DELIVERY__BACKOFF_MAX");
+    if optional.iter().any(|name| !strategies.contains(name)) {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__OPTIONAL"),
+            "must only name strategies of WRITERS__STRATEGY",
+        );
+    }
+    let mut destinations = Vec::new();
+    for name in &strategies {
+        let writer = match name.as_str() {
+            #[cfg(feature = "bigquery")]
+            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals)),
+            #[cfg(feature = "pubsub")]
+            "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
+            #[cfg(feature = "delta")]
+            "delta" => WriterConfig::Delta(read_delta(reader)),
+            _ => WriterConfig::Memory { rows: MEMORY_ROWS },
+        };
+        let max_lag = if optional.contains(name) {
+            NonZeroU64::new(max_lag)
+        } else {
+            None
+        };
+        let delivery = DeliveryConfig {
+            backoff: Duration::from_millis(100),
+            backoff_max,
+            backoff_fatal: backoff_max,
+            max_lag,
+        };
+        destinations.push(DestinationConfig { writer, delivery });
+    }
+    destinations
+}
+
+/// Those that this build has.
+const KNOWN_STRATEGIES: &[&str] = &[
+    #[cfg(feature = "bigquery")]
+    "direct",
+    #[cfg(feature = "pubsub")]
+    "pubsub",
+    #[cfg(feature = "delta")]
+    "delta",
+    "memory",
+];
+
+const DEFAULT_STRATEGY: &str = if cfg!(feature = "delta") {
+    "delta"
+} else {
+    "memory"
+};
+
+#[cfg(feature = "bigquery")]
+fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::bigquery::Config {
+    // <https://cloud.google.com/bigquery/docs/tables#table_naming>, <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
+    let mut named = |name: &str, wanted: &str, also: &'static [u8]| -> String {
+        reader.parse(name, wanted, |text| {
+            let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || also.contains(&byte);
+            let is_name = (1..=1024).contains(&text.len()) && text.bytes().all(is_safe);
+            is_name.then(|| text.to_owned())
+        })
+    };
+    let project = named(
+        "WRITERS__PROJECT_ID",
+        "the id of your project on Google Cloud",
+        b"-:.",
+    );
+    let dataset = named(
+        "WRITERS__BQ__DATASET_ID",
+        "the name of a dataset: letters, digits, '_'",
+        b"_",
+    );
+    let table = named(
+        "WRITERS__BQ__TABLE_ID",
+        "the name of a table: letters, digits, '_', '-'",
+        b"_-",
+    );
+    let mut endpoint = |name: &str| -> String {
+        reader.parse(name, "an address such as https://example.com", |text| {
+            let is_address = text.starts_with("https://") || text.starts_with("http://");
+            is_address.then(|| text.to_owned())
+        })
+    };
+    let target = format!("bigquery:{project}.{dataset}.{table}");
+    let file = format!(
+        "{:016x}.jsonl",
+        xxhash_rust::xxh3::xxh3_64(target.as_bytes())
+    );
+    let journal = journals.as_ref().map(|folder| folder.join(file));
+    crate::writer::bigquery::Config {
+        project,
+        dataset,
+        table,
+        endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
+        grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
+        flush_interval: reader.seconds("WRITERS__BQ__FLUSH_INTERVAL"),
+        max_batch_rows: reader.integer("WRITERS__BQ__MAX_BATCH_SIZE", 1),
+        answer_timeout: reader.seconds("WRITERS__BQ__ANSWER_TIMEOUT"),
+        journal,
+    }
+}
+
+#[cfg(feature = "delta")]
+fn read_delta(reader: &mut Reader) -> crate::writer::delta::Config {
+    if reader.plain(super::read::CLOUD_RUN).is_some() {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__DELTA__URI"),
+            "must not be on this machine on Cloud Run, whose disk is memory that ends with the instance",
+        );
+    }
+    crate::writer::delta::Config {
+        uri: reader.text("WRITERS__DELTA__URI"),
+        commit_interval: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL"),
+        commit_interval_max: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL_MAX"),
+        file_retention: reader.seconds("WRITERS__DELTA__FILE_RETENTION"),
+        log_retention: reader.seconds("WRITERS__DELTA__LOG_RETENTION"),
+        ..crate::writer::delta::Config::default()
+    }
+}
