@@ -10,9 +10,7 @@ use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{
-    Config, DestinationConfig, From, Invalid, LogConfig, LogFormat, WriterConfig, http, writers,
-};
+use super::{Config, From, Invalid, LogConfig, LogFormat, http, writers};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 pub(super) const CLOUD_RUN: &str = "K_SERVICE";
@@ -45,8 +43,9 @@ impl Config {
     pub fn consuming(values: BTreeMap<String, String>) -> Result<Self, Invalid> {
         let mut reader = Reader::new(values);
         let mut config = Self::read(&mut reader);
-        let is_topic =
-            |destination: &DestinationConfig| matches!(destination.writer, WriterConfig::PubSub(_));
+        let is_topic = |destination: &super::DestinationConfig| {
+            matches!(destination.writer, super::WriterConfig::PubSub(_))
+        };
         if config.destinations.iter().any(is_topic) {
             reader.fault(
                 &format!("{PREFIX}WRITERS__STRATEGY"),
