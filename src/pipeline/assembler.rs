@@ -131,6 +131,7 @@ impl Assembler {
             log_id: self.log_id,
             records: Vec::new(),
             last: self.last,
+            previous: None,
         };
         let mut assembled = Assembled {
             batch,

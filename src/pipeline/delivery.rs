@@ -276,11 +276,17 @@ impl Delivery {
     async fn deliver(&mut self, mut assembled: mpsc::Receiver<Assembled>) {
         let mut running: FuturesOrdered<Attempt> = FuturesOrdered::new();
         let mut is_assembling = true;
+        let mut newest = None;
         while is_assembling || !running.is_empty() {
             let has_room = running.len() < self.writer.limits().in_flight.max(1);
             tokio::select! {
                 next = assembled.recv(), if is_assembling && has_room => match next {
-                    Some(next) => running.push_back(self.attempt(Arc::new(next))),
+                    Some(mut next) => {
+                        next.batch.previous = newest.filter(|_| !running.is_empty());
+                        let row = next.batch.records.last().map(|record| record.sequence);
+                        newest = row.or(newest);
+                        running.push_back(self.attempt(Arc::new(next)));
+                    }
                     None => is_assembling = false,
                 },
                 Some((batch, result)) = running.next(), if !running.is_empty() => {
@@ -343,6 +349,7 @@ impl Delivery {
     /// False if it was told to stop before that.
     async fn settle(&mut self, assembled: &Assembled, mut error: Option<WriteError>) -> bool {
         let mut batch = assembled.batch.clone();
+        batch.previous = None;
         let mut failures = 0;
         loop {
             let Some(failed) = error.take() else {

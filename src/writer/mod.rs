@@ -50,6 +50,9 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// The last number that this batch settles: at least that of the last record.
     pub last: SequenceNumber,
+    /// The last record of the batch before it, if that one may still be under way: should it fail, this one must not take
+    /// its place. `None` once all before it is settled.
+    pub previous: Option<SequenceNumber>,
 }
 
 /// One row that the destination will never take, and why.

@@ -314,6 +314,40 @@ async fn a_bad_row_that_nobody_names_is_found_by_halving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_behind_a_refused_request_does_not_take_its_place() {
+    for (what, fault) in [
+        ("a bad row", None),
+        ("refused as a whole", Some(Fault::INVALID)),
+        ("throttled", Some(Fault::THROTTLED_INSIDE)),
+    ] {
+        let bigquery = bigquery().await;
+        bigquery.latency(Duration::from_millis(20));
+        let folder = folder();
+        let config = Config {
+            max_batch_rows: 5,
+            ..config(&bigquery, Some(&folder))
+        };
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let writer = Arc::new(BigQueryWriter::new(&config, &disk).expect("it can be made"));
+        let collector = Builder::in_folder(Arc::clone(&folder))
+            .with_target(writer, IMPATIENT)
+            .start()
+            .await;
+        match fault {
+            Some(fault) => drop(bigquery.fail(Call::Append, fault, When::After(10))),
+            None => bigquery.poison("event_id", |id| id.as_str() == Some("77")),
+        }
+        collector.takes(&array(0..300)).await;
+        all_delivered(&collector).await;
+        let is_bad = |id: &usize| fault.is_none() && *id == 77;
+        let ids = (0..300).filter(|id| !is_bad(id)).map(|id| id.to_string());
+        each_once(&bigquery, ids, what);
+        assert_eq!(collector.dead_letters().len(), usize::from(fault.is_none()));
+        collector.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_journal_nothing_is_lost_and_only_what_is_not_known_is_doubled() {
     let bigquery = bigquery().await;
     let collector = Builder::new()

@@ -43,6 +43,7 @@ fn large(first: u64, last: u64, bytes: usize) -> Batch {
         log_id: LOG,
         records: (first..=last).map(record).collect(),
         last: SequenceNumber(last),
+        previous: None,
     }
 }
 

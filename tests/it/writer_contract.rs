@@ -21,6 +21,7 @@ pub fn batch(log_id: LogId, first: u64, last: u64) -> Batch {
         log_id,
         records,
         last: SequenceNumber(last),
+        previous: None,
     }
 }
 

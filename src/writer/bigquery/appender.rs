@@ -112,12 +112,17 @@ impl Appender {
         state.journal.as_ref()?.settled(log_id)
     }
 
-    /// Appends rows in one request.
+    /// Appends rows in one request. Where `previous` is given, only behind the row of that number.
     ///
     /// # Errors
     /// What is to be done about it.
-    pub(super) async fn append(&self, log_id: LogId, records: &[Record]) -> Result<(), Reaction> {
-        let Some(sent) = self.hand_over(log_id, records).await? else {
+    pub(super) async fn append(
+        &self,
+        log_id: LogId,
+        previous: Option<SequenceNumber>,
+        records: &[Record],
+    ) -> Result<(), Reaction> {
+        let Some(sent) = self.hand_over(log_id, previous, records).await? else {
             return Ok(());
         };
         let (generation, skipped) = (sent.generation, sent.skipped);
@@ -144,7 +149,12 @@ impl Appender {
     }
 
     /// Sends rows, if they are not there already.
-    async fn hand_over(&self, log_id: LogId, records: &[Record]) -> Result<Option<Sent>, Reaction> {
+    async fn hand_over(
+        &self,
+        log_id: LogId,
+        previous: Option<SequenceNumber>,
+        records: &[Record],
+    ) -> Result<Option<Sent>, Reaction> {
         let mut state = self.state.lock().await;
         let unknown = |error: &dyn std::fmt::Display| Reaction::Unknown(error.to_string());
         let is_over = state.open.as_ref().is_some_and(|open| {
@@ -175,6 +185,11 @@ impl Appender {
         let (Some(first), Some(last)) = (records.first(), records.last()) else {
             return Ok(None);
         };
+        // Numbers are settled by how far the stream has come: nothing may go before what was refused.
+        let handed_over = state.open.as_ref().map_or(settled, |open| open.handed_over);
+        if state.journal.is_some() && previous.is_some_and(|previous| previous > handed_over) {
+            return Err(Reaction::Rewind);
+        }
         if state.open.is_none() {
             self.open(&mut state, log_id, settled).await?;
         }

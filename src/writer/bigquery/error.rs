@@ -22,7 +22,7 @@ const THROTTLED_WAIT: Duration = Duration::from_secs(1);
 /// What is to be done about an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
-    /// The rows are there: an earlier attempt at this offset wrote them.
+    /// Nothing: the rows are there.
     Done,
     /// These rows, by index, are wrong; nothing of the request was written.
     Rows(Vec<(usize, String)>),
@@ -115,7 +115,8 @@ impl Reaction {
             None => format!("{code:?} ({message})"),
         };
         match storage.map(StorageError::code) {
-            Some(Storage::OffsetAlreadyExists) => return Self::Done,
+            // Something stands there that was not known of: what the stream has must be asked.
+            Some(Storage::OffsetAlreadyExists) => return Self::Unknown(text),
             Some(Storage::OffsetOutOfRange) => return Self::Rewind,
             Some(Storage::SchemaMismatchExtraFields) => return Self::SchemaLag(text),
             Some(Storage::TableNotFound) => return Self::NoTable(text),
@@ -130,7 +131,6 @@ impl Reaction {
             Some(_) => return Self::Operator(text),
         }
         match code {
-            Code::AlreadyExists => Self::Done,
             Code::OutOfRange => Self::Rewind,
             Code::InvalidArgument => Self::Something(text),
             Code::NotFound => Self::NoTable(text),
@@ -187,9 +187,9 @@ mod tests {
             (
                 Code::AlreadyExists,
                 Some(Storage::OffsetAlreadyExists),
-                "done",
+                "unknown",
             ),
-            (Code::AlreadyExists, None, "done"),
+            (Code::AlreadyExists, None, "unknown"),
             (Code::OutOfRange, Some(Storage::OffsetOutOfRange), "rewind"),
             (Code::OutOfRange, None, "rewind"),
             (

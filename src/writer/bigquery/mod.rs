@@ -144,11 +144,12 @@ impl BigQueryWriter {
 
     /// Appends rows; where something in them is wrong that nobody names, halves them until it is found. What stands
     /// before a wrong row is written then, and nothing behind it.
-    async fn append(&self, log_id: LogId, records: &[Record]) -> Result<(), WriteError> {
+    async fn append(&self, batch: &Batch, records: &[Record]) -> Result<(), WriteError> {
         let whole = records.len();
-        let mut todo = vec![records];
-        while let Some(records) = todo.pop() {
-            let reaction = match self.appender.append(log_id, records).await {
+        let mut todo = vec![(batch.previous, records)];
+        while let Some((previous, records)) = todo.pop() {
+            let appended = self.appender.append(batch.log_id, previous, records).await;
+            let reaction = match appended {
                 Ok(()) => {
                     if !self.is_exact && records.len() < whole {
                         let written = records.iter().map(|record| record.sequence);
@@ -166,7 +167,8 @@ impl BigQueryWriter {
                 Reaction::Something(reason) => {
                     if records.len() > 1 {
                         let (left, right) = records.split_at(records.len() / 2);
-                        todo.extend([right, left]);
+                        let last = left.last().map(|record| record.sequence);
+                        todo.extend([(last, right), (previous, left)]);
                         continue;
                     }
                     WriteError::Rejected(vec![fault(0, reason)])
@@ -250,7 +252,7 @@ impl Writer for BigQueryWriter {
             })
         };
         let records = known.as_deref().unwrap_or(&batch.records);
-        self.append(batch.log_id, records).await?;
+        self.append(batch, records).await?;
         let mut partly = lock(&self.partly);
         if !partly.is_empty() {
             for record in &batch.records {

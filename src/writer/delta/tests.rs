@@ -107,6 +107,7 @@ fn batch(sequences: std::ops::RangeInclusive<u64>) -> Batch {
         records: sequences
             .map(|sequence| record(sequence, Some(DAY)))
             .collect(),
+        previous: None,
     }
 }
 
@@ -218,6 +219,7 @@ async fn each_day_has_its_files() {
         log_id: LOG,
         records,
         last: SequenceNumber(4),
+        previous: None,
     };
     writer.write(&batch).await.unwrap();
     let mut of_day: BTreeMap<String, usize> = BTreeMap::new();
