@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::pipeline::event_key;
-use crate::schema::Key;
+use crate::schema::Summary;
 use crate::schema::json::read_row;
 
 /// A row that came as a message.
@@ -27,12 +27,12 @@ pub(super) fn read(received: &ReceivedMessage, subscription: &str) -> Result<Row
     let message = received.message.as_ref().ok_or("there is no message")?;
     let metadata = metadata(message, subscription).map_err(|error| error.to_string())?;
     let encoded = read_row(&message.data, &metadata).map_err(|error| error.to_string())?;
-    let key = Key::of(&encoded).map_err(|error| error.to_string())?;
-    let name = key.event_name.filter(|name| !name.is_empty());
+    let summary = Summary::of(&encoded).map_err(|error| error.to_string())?;
+    let name = summary.event_name.filter(|name| !name.is_empty());
     let name = name.ok_or("event_name is missing")?;
-    let id = key.event_id.filter(|id| !id.is_empty());
+    let id = summary.event_id.filter(|id| !id.is_empty());
     let key = event_key(
-        key.stream_id.unwrap_or_default(),
+        summary.stream_id.unwrap_or_default(),
         name,
         id.unwrap_or(&message.message_id),
     );

@@ -10,10 +10,10 @@ pub mod arrow;
 pub mod bigquery;
 mod descriptor;
 pub mod json;
-mod key;
 #[cfg(test)]
 mod random;
 mod record;
+mod summary;
 mod wire;
 
 #[rustfmt::skip]
@@ -23,6 +23,6 @@ mod generated;
 
 pub use descriptor::{Column, ColumnKind, Table, events, pool};
 pub use generated::*;
-pub use key::Key;
 pub use record::{Kind, LogId, Record, SequenceNumber};
+pub use summary::Summary;
 pub use wire::RowError;

@@ -12,11 +12,11 @@ use real_streaming::writer::bigquery::{BigQueryWriter, Config};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::bigquery::BigQuery;
-use crate::support::bigquery::fault::{Call, Fault, When};
 use crate::support::collector::{Collector, IMPATIENT};
 use crate::support::process::Process;
 use crate::support::{Builder, event, eventually, post};
+use real_streaming_fakes::bigquery::BigQuery;
+use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
 const TABLE: &str = "shop.analytics.events";
 

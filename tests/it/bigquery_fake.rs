@@ -17,15 +17,15 @@ use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::support::bigquery::storage::append_rows_request::{ProtoData, Rows};
-use crate::support::bigquery::storage::append_rows_response::Response as Outcome;
-use crate::support::bigquery::storage::big_query_write_client::BigQueryWriteClient;
-use crate::support::bigquery::storage::storage_error::StorageErrorCode as Cause;
-use crate::support::bigquery::storage::{
+use real_streaming_fakes::bigquery::storage::append_rows_request::{ProtoData, Rows};
+use real_streaming_fakes::bigquery::storage::append_rows_response::Response as Outcome;
+use real_streaming_fakes::bigquery::storage::big_query_write_client::BigQueryWriteClient;
+use real_streaming_fakes::bigquery::storage::storage_error::StorageErrorCode as Cause;
+use real_streaming_fakes::bigquery::storage::{
     AppendRowsRequest, AppendRowsResponse, CreateWriteStreamRequest, ProtoRows, ProtoSchema,
     StorageError, WriteStream, write_stream,
 };
-use crate::support::bigquery::{BigQuery, rpc};
+use real_streaming_fakes::bigquery::{BigQuery, rpc};
 
 const TABLE: &str = "p.d.t";
 const PARENT: &str = "projects/p/datasets/d/tables/t";

@@ -11,7 +11,7 @@ use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::PubsubMessage;
 use prost::Message;
 
 use crate::schema::json::{Integers, Style, write_row_as};
-use crate::schema::{Key, Kind, Record, SequenceNumber};
+use crate::schema::{Kind, Record, SequenceNumber, Summary};
 use crate::writer::RowFault;
 
 /// Most bytes and messages of a request (<https://cloud.google.com/pubsub/quotas#resource_limits>).
@@ -95,11 +95,11 @@ fn encode_one(record: &Record, integers: Integers, topic: &str) -> Result<Outgoi
 
 /// By these, subscribers tell duplicates and filter. One that is too long for an attribute is left out: the data has it.
 fn attributes(encoded: &[u8]) -> Result<HashMap<String, String>, String> {
-    let key = Key::of(encoded).map_err(|error| error.to_string())?;
+    let summary = Summary::of(encoded).map_err(|error| error.to_string())?;
     let named = [
-        ("event_id", key.event_id),
-        ("event_name", key.event_name),
-        ("stream_id", key.stream_id),
+        ("event_id", summary.event_id),
+        ("event_name", summary.event_name),
+        ("stream_id", summary.stream_id),
     ];
     let fit = |value: &&str| !value.is_empty() && value.len() <= ATTRIBUTE_BYTES;
     let named = named

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::*;
-use crate::support::bigquery::fault::{Call, Fault, When};
 use crate::support::eventually;
+use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
 async fn opened(bigquery: &BigQuery, stream: &str) -> Connection {
     let mut connection = Connection::open(bigquery, stream, first(stream, None, rows(0, 1)))

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::support::bigquery::fault::{Call, Fault, When};
 use crate::support::python::tool;
+use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn googles_clients_find_what_they_expect() {

@@ -4,7 +4,7 @@ use serde_json::json;
 use tonic::Code;
 
 use super::*;
-use crate::support::bigquery::storage::{
+use real_streaming_fakes::bigquery::storage::{
     FinalizeWriteStreamRequest, FlushRowsRequest, GetWriteStreamRequest, WriteStreamView,
 };
 

@@ -3,7 +3,7 @@
 use reqwest::{Client, Method, StatusCode};
 
 use super::*;
-use crate::support::bigquery::fault::{Call, Fault, When};
+use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
 const TABLES: &str = "/bigquery/v2/projects/p/datasets/d/tables";
 

@@ -1,7 +1,5 @@
 //! What integration tests share: a collector in process, a client, and the wait for something to happen.
 
-#[cfg(feature = "bigquery")]
-pub mod bigquery;
 pub mod client;
 pub mod collector;
 pub mod process;

@@ -13,7 +13,7 @@ use super::stream::StreamName;
 use super::{row, rpc};
 
 /// A no to a request.
-pub enum No {
+pub(super) enum No {
     /// Said in the reply; the connection goes on.
     Inside(rpc::Status),
     /// Said of rows; none of the request was written.
@@ -29,7 +29,7 @@ impl From<Status> for No {
 }
 
 /// A request that is wrong as a whole.
-pub fn no_inside(cause: Cause, message: &str, stream: &str) -> No {
+pub(super) fn no_inside(cause: Cause, message: &str, stream: &str) -> No {
     No::Inside(inside(Code::InvalidArgument, cause, message, stream))
 }
 
@@ -37,7 +37,7 @@ pub fn no_inside(cause: Cause, message: &str, stream: &str) -> No {
 ///
 /// # Errors
 /// They cannot go there.
-pub fn check_offset(
+pub(super) fn check_offset(
     state: &mut State,
     name: &StreamName,
     offset: Option<i64>,
@@ -89,7 +89,7 @@ pub fn check_offset(
 }
 
 /// What is wrong with rows, of those that are checked.
-pub fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowError> {
+pub(super) fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowError> {
     let today = row::today();
     let mut errors = Vec::new();
     for (index, encoded) in rows.iter().enumerate() {
@@ -121,7 +121,7 @@ pub fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowError> {
 }
 
 /// A table or stream that is not there.
-pub fn not_found(cause: Cause, what: &str) -> Status {
+pub(super) fn not_found(cause: Cause, what: &str) -> Status {
     status(
         Code::NotFound,
         cause,

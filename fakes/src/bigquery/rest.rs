@@ -27,7 +27,7 @@ pub struct RestRequest {
 }
 
 /// Answers a request.
-pub async fn answer(
+pub(super) async fn answer(
     fake: &Fake,
     connection: &Connection,
     request: Request<Incoming>,

@@ -11,7 +11,7 @@ use super::storage::table_field_schema::{Mode, Type};
 ///
 /// # Errors
 /// The table cannot be laid out like that.
-pub fn check_layout(body: &Map<String, Value>, columns: &[Column]) -> Result<(), Refusal> {
+pub(super) fn check_layout(body: &Map<String, Value>, columns: &[Column]) -> Result<(), Refusal> {
     if let Some(partition) = body.get("timePartitioning") {
         let is_known = ["DAY", "HOUR", "MONTH", "YEAR"]
             .iter()
@@ -53,7 +53,7 @@ pub fn check_layout(body: &Map<String, Value>, columns: &[Column]) -> Result<(),
 ///
 /// # Errors
 /// They are none.
-pub fn check_texts(body: &Map<String, Value>) -> Result<(), Refusal> {
+pub(super) fn check_texts(body: &Map<String, Value>) -> Result<(), Refusal> {
     let description = body.get("description").and_then(Value::as_str);
     if description.is_some_and(|text| text.len() > 16_384) {
         return Err(Refusal::invalid("The description is too long"));

@@ -6,15 +6,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use prost_reflect::prost_types::field_descriptor_proto::{Label, Type as Wire};
-use prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto};
+use prost_types::field_descriptor_proto::{Label, Type as Wire};
+use prost_types::{DescriptorProto, FieldDescriptorProto};
 
 use super::schema::Column;
 use super::storage::table_field_schema::{Mode, Type};
 
 /// Why rows cannot be read.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Mismatch {
+pub(super) enum Mismatch {
     /// The descriptor is none that is taken, or a field's type does not fit.
     Invalid(String),
     /// The table has no such column.
@@ -23,7 +23,7 @@ pub enum Mismatch {
 
 /// How a message is read.
 #[derive(Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// In the order of the table's columns.
     pub fields: Vec<Field>,
     /// Index of each field, by its number.
@@ -36,7 +36,7 @@ pub struct Plan {
 
 /// How a field is read.
 #[derive(Debug)]
-pub struct Field {
+pub(super) struct Field {
     pub name: String,
     pub wire: Wire,
     pub kind: Type,
@@ -51,7 +51,7 @@ impl Plan {
     ///
     /// # Errors
     /// They do not fit.
-    pub fn new(
+    pub(super) fn new(
         descriptor: &DescriptorProto,
         columns: &[Column],
         partition: Option<&str>,

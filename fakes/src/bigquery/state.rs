@@ -18,14 +18,14 @@ use super::stream::{Stream, StreamName};
 use super::table::{Table, TableName};
 
 /// Rows that are refused although they fit.
-pub struct Poison {
+pub(super) struct Poison {
     /// Path of a column, such as `device.category`.
     pub column: String,
     pub is_poison: Box<dyn Fn(&Value) -> bool + Send>,
 }
 
 impl Poison {
-    pub fn takes(&self, row: &Value) -> bool {
+    pub(super) fn takes(&self, row: &Value) -> bool {
         let value = self
             .column
             .split('.')
@@ -42,7 +42,7 @@ impl fmt::Debug for Poison {
 
 /// All that there is.
 #[derive(Debug, Default)]
-pub struct State {
+pub(super) struct State {
     /// Each as `project:dataset`.
     pub datasets: BTreeSet<String>,
     pub tables: BTreeMap<TableName, Table>,
@@ -66,18 +66,18 @@ pub struct State {
 }
 
 impl State {
-    pub fn next_number(&mut self) -> u64 {
+    pub(super) fn next_number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
     /// Counts a call and says what happens to it.
-    pub fn meet(&mut self, call: Call) -> Option<Fault> {
+    pub(super) fn meet(&mut self, call: Call) -> Option<Fault> {
         *self.calls.entry(call).or_default() += 1;
         self.rules.meet(call)
     }
 
-    pub fn create_table(&mut self, name: TableName, body: &Value) -> Result<Value, Refusal> {
+    pub(super) fn create_table(&mut self, name: TableName, body: &Value) -> Result<Value, Refusal> {
         if self.tables.contains_key(&name) {
             return Err(Refusal::duplicate(&format!("Table {name}")));
         }
@@ -88,7 +88,7 @@ impl State {
     }
 
     /// A table, if it counts for writers.
-    pub fn table_for_writers(&mut self, name: &TableName) -> Result<&mut Table, Status> {
+    pub(super) fn table_for_writers(&mut self, name: &TableName) -> Result<&mut Table, Status> {
         let dataset = format!("{}:{}", name.project, name.dataset);
         let table = self
             .tables
@@ -100,7 +100,7 @@ impl State {
     }
 
     /// A stream that a client made.
-    pub fn stream(&mut self, name: &StreamName) -> Result<&mut Stream, Status> {
+    pub(super) fn stream(&mut self, name: &StreamName) -> Result<&mut Stream, Status> {
         let generation = self.tables.get(&name.table).map(|table| table.generation);
         let stream = self.streams.get_mut(name);
         stream
@@ -111,14 +111,14 @@ impl State {
 
 /// What the sockets share.
 #[derive(Debug)]
-pub struct Fake {
+pub(super) struct Fake {
     pub state: Mutex<State>,
     pub cuts: watch::Sender<u64>,
     pub goaways: watch::Sender<u64>,
 }
 
 impl Fake {
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panicked")
     }
 }

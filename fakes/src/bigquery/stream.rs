@@ -12,7 +12,7 @@ use super::table::TableName;
 
 /// Name of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamName {
+pub(super) struct StreamName {
     pub table: TableName,
     pub stream: String,
 }
@@ -22,7 +22,7 @@ impl StreamName {
     ///
     /// # Errors
     /// It is no name of a stream.
-    pub fn parse(path: &str) -> Result<Self, Status> {
+    pub(super) fn parse(path: &str) -> Result<Self, Status> {
         let parsed = TableName::of_path(path).and_then(|(table, rest)| {
             let stream = match rest {
                 "_default" => rest,
@@ -37,18 +37,18 @@ impl StreamName {
         parsed.ok_or_else(|| Status::invalid_argument(format!("Invalid stream name {path}")))
     }
 
-    pub fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("{}/streams/{}", self.table.path(), self.stream)
     }
 
-    pub fn is_default(&self) -> bool {
+    pub(super) fn is_default(&self) -> bool {
         self.stream == "_default"
     }
 }
 
 /// A stream that a client made.
 #[derive(Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     /// Of the table for which it was made.
     pub generation: u64,
     /// Rows in it.
@@ -61,7 +61,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(generation: u64) -> Self {
+    pub(super) fn new(generation: u64) -> Self {
         Self {
             generation,
             end: 0,
@@ -72,13 +72,13 @@ impl Stream {
     }
 
     /// Rows were appended.
-    pub fn append(&mut self, rows: &[Bytes]) {
+    pub(super) fn append(&mut self, rows: &[Bytes]) {
         self.written.insert(self.end, hash(rows));
         self.end += i64::try_from(rows.len()).expect("few enough");
     }
 
     /// Whether exactly these rows were written at this offset.
-    pub fn holds(&self, offset: i64, rows: &[Bytes]) -> bool {
+    pub(super) fn holds(&self, offset: i64, rows: &[Bytes]) -> bool {
         self.written.get(&offset) == Some(&hash(rows))
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use prost::Message as _;
-use prost_reflect::prost_types::DescriptorProto;
+use prost_types::DescriptorProto;
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -34,7 +34,7 @@ struct Schema {
 }
 
 /// A connection.
-pub struct Session {
+pub(super) struct Session {
     /// Told when another connection takes the stream.
     pub evicted: Arc<Notify>,
     id: u64,
@@ -45,7 +45,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(id: u64) -> Self {
+    pub(super) fn new(id: u64) -> Self {
         Self {
             evicted: Arc::new(Notify::new()),
             id,
@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// The stream that a request is for.
-    pub fn stream_of(&self, request: &AppendRowsRequest) -> String {
+    pub(super) fn stream_of(&self, request: &AppendRowsRequest) -> String {
         match request.write_stream.as_str() {
             "" => self.current.clone(),
             named => named.to_owned(),
@@ -67,7 +67,7 @@ impl Session {
     ///
     /// # Errors
     /// It is refused, nothing of it is written.
-    pub fn write(
+    pub(super) fn write(
         &mut self,
         state: &mut State,
         mut request: AppendRowsRequest,

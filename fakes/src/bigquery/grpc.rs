@@ -31,7 +31,7 @@ use super::table::TableName;
 const MAX_MESSAGE: usize = 64 << 20;
 
 /// Answers a call.
-pub async fn answer(
+pub(super) async fn answer(
     fake: Arc<Fake>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
@@ -97,7 +97,7 @@ pub async fn answer(
 ///
 /// # Errors
 /// It is not.
-pub fn check_route(metadata: &MetadataMap, key: &str, value: &str) -> Result<(), Status> {
+pub(super) fn check_route(metadata: &MetadataMap, key: &str, value: &str) -> Result<(), Status> {
     let params = metadata
         .get("x-goog-request-params")
         .and_then(|params| params.to_str().ok());

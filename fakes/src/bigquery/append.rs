@@ -39,7 +39,7 @@ enum Reply {
 }
 
 /// Serves a connection.
-pub async fn serve(
+pub(super) async fn serve(
     fake: Arc<Fake>,
     connection: Arc<Connection>,
     request: Request<Streaming<AppendRowsRequest>>,
@@ -122,7 +122,7 @@ async fn answer_all(
 }
 
 /// How a connection ends when another one takes its stream.
-pub fn taken_over() -> Status {
+pub(super) fn taken_over() -> Status {
     Status::aborted("Closing the stream because another connection writes to it.")
 }
 

@@ -26,13 +26,13 @@ const WINDOW: u32 = 16 << 20;
 
 /// A connection of a client.
 #[derive(Debug, Default)]
-pub struct Connection {
+pub(super) struct Connection {
     cut: Notify,
 }
 
 impl Connection {
     /// Breaks it; the caller will not be heard any more.
-    pub async fn cut(&self) -> Infallible {
+    pub(super) async fn cut(&self) -> Infallible {
         self.cut.notify_one();
         pending().await
     }
@@ -40,13 +40,13 @@ impl Connection {
 
 /// Which interface a socket serves.
 #[derive(Clone, Copy, Debug)]
-pub enum Interface {
+pub(super) enum Interface {
     Grpc,
     Rest,
 }
 
 /// Accepts connections on a free port of loopback.
-pub async fn listen(fake: Arc<Fake>, interface: Interface) -> (SocketAddr, JoinHandle<()>) {
+pub(super) async fn listen(fake: Arc<Fake>, interface: Interface) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("its address");
     let accepting = tokio::spawn(async move {
@@ -101,7 +101,7 @@ async fn answer(
 }
 
 /// Does a call that has one answer, unless a fault meets it.
-pub async fn meet<T, E>(
+pub(super) async fn meet<T, E>(
     fake: &Fake,
     connection: &Connection,
     call: Call,

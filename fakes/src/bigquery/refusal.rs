@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use prost::Message as _;
-use prost_reflect::prost_types::Any;
+use prost_types::Any;
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -13,7 +13,7 @@ use super::{rpc, storage};
 
 /// A no of the REST interface.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub(super) struct Refusal {
     pub code: StatusCode,
     pub reason: &'static str,
     pub message: String,
@@ -28,31 +28,31 @@ impl Refusal {
         }
     }
 
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid", message)
     }
 
-    pub fn not_found(what: &str) -> Self {
+    pub(super) fn not_found(what: &str) -> Self {
         let message = format!("Not found: {what}");
         Self::new(StatusCode::NOT_FOUND, "notFound", message)
     }
 
-    pub fn duplicate(what: &str) -> Self {
+    pub(super) fn duplicate(what: &str) -> Self {
         let message = format!("Already Exists: {what}");
         Self::new(StatusCode::CONFLICT, "duplicate", message)
     }
 
-    pub fn stale() -> Self {
+    pub(super) fn stale() -> Self {
         let message = "Precondition check failed.";
         Self::new(StatusCode::PRECONDITION_FAILED, "conditionNotMet", message)
     }
 
-    pub fn too_often(message: &str) -> Self {
+    pub(super) fn too_often(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "rateLimitExceeded", message)
     }
 
     /// What a gRPC code is over REST.
-    pub fn of(code: Code, message: &str) -> Self {
+    pub(super) fn of(code: Code, message: &str) -> Self {
         let (http, reason) = match code {
             Code::InvalidArgument => (StatusCode::BAD_REQUEST, "invalid"),
             Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "authError"),
@@ -91,7 +91,12 @@ impl IntoResponse for Refusal {
 }
 
 /// A no of the gRPC interface: what stands inside a reply.
-pub fn inside(code: Code, cause: StorageErrorCode, message: &str, entity: &str) -> rpc::Status {
+pub(super) fn inside(
+    code: Code,
+    cause: StorageErrorCode,
+    message: &str,
+    entity: &str,
+) -> rpc::Status {
     let error = storage::StorageError {
         code: cause.into(),
         entity: entity.to_owned(),
@@ -117,7 +122,7 @@ pub fn inside(code: Code, cause: StorageErrorCode, message: &str, entity: &str) 
 }
 
 /// The same as the end of a call.
-pub fn status(code: Code, cause: StorageErrorCode, message: &str, entity: &str) -> Status {
+pub(super) fn status(code: Code, cause: StorageErrorCode, message: &str, entity: &str) -> Status {
     let inside = inside(code, cause, message, entity);
     let details = inside.encode_to_vec();
     Status::with_details(code, inside.message, details.into())

@@ -38,7 +38,7 @@ const KNOWN: [&str; 12] = [
 
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Column {
+pub(super) struct Column {
     pub name: String,
     pub kind: Type,
     pub mode: Mode,
@@ -47,14 +47,14 @@ pub struct Column {
 
 impl Column {
     /// The column with a name, whatever its case.
-    pub fn find<'c>(columns: &'c [Self], name: &str) -> Option<&'c Self> {
+    pub(super) fn find<'c>(columns: &'c [Self], name: &str) -> Option<&'c Self> {
         columns
             .iter()
             .find(|column| column.name.eq_ignore_ascii_case(name))
     }
 
     /// As the Storage Write API tells it.
-    pub fn to_storage(&self) -> storage::TableFieldSchema {
+    pub(super) fn to_storage(&self) -> storage::TableFieldSchema {
         storage::TableFieldSchema {
             name: self.name.to_lowercase(),
             r#type: self.kind.into(),
@@ -69,7 +69,7 @@ impl Column {
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn columns(fields: &Value) -> Result<Vec<Column>, String> {
+pub(super) fn columns(fields: &Value) -> Result<Vec<Column>, String> {
     read(fields, 1)
 }
 
@@ -177,7 +177,11 @@ fn kind(name: &str) -> Option<Type> {
 ///
 /// # Errors
 /// The first change that may not be.
-pub fn check_change(before: &[Column], after: &[Column], parent: &str) -> Result<(), String> {
+pub(super) fn check_change(
+    before: &[Column],
+    after: &[Column],
+    parent: &str,
+) -> Result<(), String> {
     for old in before {
         let path = format!("{parent}{}", old.name);
         let Some(new) = Column::find(after, &old.name) else {

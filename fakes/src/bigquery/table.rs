@@ -37,14 +37,14 @@ const KNOWN: [&str; 12] = [
 
 /// Name of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TableName {
+pub(super) struct TableName {
     pub project: String,
     pub dataset: String,
     pub table: String,
 }
 
 impl TableName {
-    pub fn new(project: &str, dataset: &str, table: &str) -> Self {
+    pub(super) fn new(project: &str, dataset: &str, table: &str) -> Self {
         Self {
             project: project.to_owned(),
             dataset: dataset.to_owned(),
@@ -53,7 +53,7 @@ impl TableName {
     }
 
     /// Of `project.dataset.table`.
-    pub fn parse(name: &str) -> Self {
+    pub(super) fn parse(name: &str) -> Self {
         let mut parts = name.split('.');
         let mut part = || parts.next().expect("project.dataset.table").to_owned();
         Self {
@@ -64,7 +64,7 @@ impl TableName {
     }
 
     /// The name of the table, and the rest, of `projects/…/datasets/…/tables/…[/rest]`.
-    pub fn of_path(path: &str) -> Option<(Self, &str)> {
+    pub(super) fn of_path(path: &str) -> Option<(Self, &str)> {
         let rest = path.strip_prefix("projects/")?;
         let (project, rest) = rest.split_once("/datasets/")?;
         let (dataset, rest) = rest.split_once("/tables/")?;
@@ -75,7 +75,7 @@ impl TableName {
         is_whole.then(|| (Self::new(project, dataset, table), rest))
     }
 
-    pub fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         let (project, dataset) = (&self.project, &self.dataset);
         format!(
             "projects/{project}/datasets/{dataset}/tables/{}",
@@ -92,7 +92,7 @@ impl fmt::Display for TableName {
 
 /// Rows that were written together.
 #[derive(Debug)]
-pub struct Chunk {
+pub(super) struct Chunk {
     pub plan: Arc<Plan>,
     pub rows: Vec<Bytes>,
 }
@@ -106,7 +106,7 @@ struct Version {
 
 /// A table.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     /// Tells it from one of the same name before it.
     pub generation: u64,
     pub chunks: Vec<Chunk>,
@@ -121,7 +121,7 @@ impl Table {
     ///
     /// # Errors
     /// It cannot be made like that.
-    pub fn create(
+    pub(super) fn create(
         name: &TableName,
         body: &Value,
         generation: u64,
@@ -169,7 +169,7 @@ impl Table {
     ///
     /// # Errors
     /// It is no change that a table can have, or somebody else was first.
-    pub fn patch(
+    pub(super) fn patch(
         &mut self,
         body: &Value,
         if_match: Option<&str>,
@@ -227,7 +227,7 @@ impl Table {
     }
 
     /// As REST shows it.
-    pub fn resource(&self) -> Value {
+    pub(super) fn resource(&self) -> Value {
         let mut resource = self.resource.clone();
         resource.insert("etag".to_owned(), json!(self.etag()));
         let rows: usize = self.chunks.iter().map(|chunk| chunk.rows.len()).sum();
@@ -252,7 +252,7 @@ impl Table {
     }
 
     /// The columns that count for writers, and their version; none if the table does not count yet.
-    pub fn columns_for_writers(&self) -> Option<(usize, &[Column])> {
+    pub(super) fn columns_for_writers(&self) -> Option<(usize, &[Column])> {
         let now = Instant::now();
         let counts = |version: &Version| version.counts_from <= now;
         let index = self.versions.iter().rposition(counts)?;
@@ -260,7 +260,7 @@ impl Table {
     }
 
     /// The column by which it is partitioned.
-    pub fn partition(&self) -> Option<&str> {
+    pub(super) fn partition(&self) -> Option<&str> {
         self.resource.get("timePartitioning")?["field"].as_str()
     }
 }

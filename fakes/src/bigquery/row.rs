@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use prost_reflect::prost_types::field_descriptor_proto::Type as Wire;
+use prost_types::field_descriptor_proto::Type as Wire;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
@@ -24,7 +24,7 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// A row as it was read.
 #[derive(Debug)]
-pub struct Row {
+pub(super) struct Row {
     pub values: Value,
     /// Fields that were there but in no descriptor.
     pub lost_fields: u64,
@@ -34,7 +34,7 @@ pub struct Row {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(plan: &Plan, encoded: &[u8], today: Date) -> Result<Row, String> {
+pub(super) fn check(plan: &Plan, encoded: &[u8], today: Date) -> Result<Row, String> {
     let row = read(plan, encoded)?;
     let Some(partition) = plan.partition else {
         return Ok(row);
@@ -57,7 +57,7 @@ pub fn check(plan: &Plan, encoded: &[u8], today: Date) -> Result<Row, String> {
 }
 
 /// The day by which partitions are judged.
-pub fn today() -> Date {
+pub(super) fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
 }
 
@@ -65,7 +65,7 @@ pub fn today() -> Date {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(plan: &Plan, encoded: &[u8]) -> Result<Row, String> {
+pub(super) fn read(plan: &Plan, encoded: &[u8]) -> Result<Row, String> {
     let mut lost_fields = 0;
     let values = message(plan, encoded, &mut lost_fields)?;
     Ok(Row {
