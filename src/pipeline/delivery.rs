@@ -11,9 +11,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -146,7 +146,8 @@ async fn stuck(
     }
 }
 
-type Attempt = BoxFuture<'static, (Arc<Assembled>, Result<(), WriteError>)>;
+type Ended = (Arc<Assembled>, Result<(), WriteError>);
+type Attempt = BoxFuture<'static, Ended>;
 
 impl Delivery {
     /// Delivers until it is told to stop and the end of the log is reached. Cancel it to stop at once:
@@ -289,8 +290,8 @@ impl Delivery {
                     }
                     None => is_assembling = false,
                 },
-                Some((batch, result)) = running.next(), if !running.is_empty() => {
-                    if !self.finish(batch, result, &mut running).await {
+                Some(ended) = running.next(), if !running.is_empty() => {
+                    if !self.finish(ended, &mut running).await {
                         return;
                     }
                 }
@@ -310,16 +311,21 @@ impl Delivery {
         })
     }
 
-    /// Settles the first batch in flight. After a failure: drains the rest, then settles one after the other.
-    /// False if it was told to stop before that.
-    async fn finish(
-        &mut self,
-        first: Arc<Assembled>,
-        result: Result<(), WriteError>,
-        running: &mut FuturesOrdered<Attempt>,
-    ) -> bool {
-        let Err(error) = result else {
-            self.stored(&first);
+    /// Settles the first batch in flight, and with it those behind it that are stored too. After a failure: drains the
+    /// rest, then settles one after the other. False if it was told to stop before that.
+    async fn finish(&mut self, ended: Ended, running: &mut FuturesOrdered<Attempt>) -> bool {
+        let (mut last, mut counted) = (None, DestinationTotals::default());
+        let mut next = Some(ended);
+        while let Some((assembled, Ok(()))) = &next {
+            last = Some(assembled.batch.last);
+            counted += assembled.counted(assembled.batch.records.len());
+            next = running.next().now_or_never().flatten();
+        }
+        if let Some(last) = last {
+            self.counts.attempted(true);
+            self.settle_to(last, counted);
+        }
+        let Some((first, Err(error))) = next else {
             return true;
         };
         let mut rest = Vec::new();
@@ -332,7 +338,9 @@ impl Delivery {
         for (assembled, result) in rest {
             let is_settled = match result {
                 Ok(()) => {
-                    self.stored(&assembled);
+                    self.counts.attempted(true);
+                    let counted = assembled.counted(assembled.batch.records.len());
+                    self.settle_to(assembled.batch.last, counted);
                     true
                 }
                 // It may only have failed because the one before it did.
@@ -406,12 +414,6 @@ impl Delivery {
             .records
             .retain(|record| !faults.iter().any(|fault| fault.sequence == record.sequence));
         before - batch.records.len() == faults.len()
-    }
-
-    fn stored(&mut self, assembled: &Assembled) {
-        self.counts.attempted(true);
-        let counted = assembled.counted(assembled.batch.records.len());
-        self.settle_to(assembled.batch.last, counted);
     }
 
     fn settle_to(&mut self, last: SequenceNumber, counted: DestinationTotals) {

@@ -206,18 +206,26 @@ async fn each_row_is_there_once_whatever_happens_to_streams_and_connections() {
     .await;
 }
 
+/// Where the binary finds BigQuery.
+fn variables(bigquery: &BigQuery) -> [(&'static str, String); 5] {
+    [
+        ("WRITERS__PROJECT_ID", "shop".to_owned()),
+        ("WRITERS__BQ__DATASET_ID", "analytics".to_owned()),
+        ("WRITERS__BQ__TABLE_ID", "events".to_owned()),
+        ("WRITERS__BQ__ENDPOINT", bigquery.rest()),
+        ("WRITERS__BQ__GRPC_ENDPOINT", bigquery.grpc()),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_row_is_there_once_over_crashes() {
     let bigquery = bigquery().await;
     let folder = folder();
-    let (rest, grpc) = (bigquery.rest(), bigquery.grpc());
-    let values = [
-        ("WRITERS__PROJECT_ID", "shop"),
-        ("WRITERS__BQ__DATASET_ID", "analytics"),
-        ("WRITERS__BQ__TABLE_ID", "events"),
-        ("WRITERS__BQ__ENDPOINT", rest.as_str()),
-        ("WRITERS__BQ__GRPC_ENDPOINT", grpc.as_str()),
-    ];
+    let values = variables(&bigquery);
+    let values: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     let mut ids = Vec::new();
     for life in 0..10_u64 {
         let chance = |probability| When::Chance {
@@ -246,18 +254,50 @@ async fn each_row_is_there_once_over_crashes() {
 async fn rows_behind_an_expired_stream_are_not_lost() {
     let bigquery = bigquery().await;
     let folder = folder();
-    let first = collector(&bigquery, &folder).await;
+    let collector = collector(&bigquery, &folder).await;
     for id in ["1", "2"] {
-        first.takes(&event(id)).await;
+        collector.takes(&event(id)).await;
     }
-    all_delivered(&first).await;
-    first.stop().await;
+    all_delivered(&collector).await;
     bigquery.expire_streams();
-    let second = collector(&bigquery, &folder).await;
-    second.takes(&event("3")).await;
-    all_delivered(&second).await;
+    collector.takes(&event("3")).await;
+    all_delivered(&collector).await;
     each_once(&bigquery, ["1", "2", "3"].map(str::to_owned), "expired");
-    second.stop().await;
+    collector.stop().await;
+    // At the end the stream was ended: nobody need ask it later.
+    let asked = bigquery.calls(Call::Streams);
+    bigquery.expire_streams();
+    let collector = self::collector(&bigquery, &folder).await;
+    assert_eq!(bigquery.calls(Call::Streams), asked);
+    collector.takes(&event("4")).await;
+    all_delivered(&collector).await;
+    each_once(&bigquery, ["1", "2", "3", "4"].map(str::to_owned), "again");
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_the_stream_expired_loses_nothing() {
+    let bigquery = bigquery().await;
+    let folder = folder();
+    let values = variables(&bigquery);
+    let values: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let first = Process::start(folder.path(), &values).await;
+    for id in ["1", "2"] {
+        assert_eq!(post(first.address, &event(id)).await.status, 200);
+    }
+    eventually("rows came", || bigquery.row_count(TABLE) == 2).await;
+    bigquery.be_unreachable();
+    assert_eq!(post(first.address, &event("3")).await.status, 200);
+    first.kill();
+    bigquery.heal();
+    bigquery.expire_streams();
+    let second = Process::start(folder.path(), &values).await;
+    eventually("the last came", || bigquery.row_count(TABLE) == 3).await;
+    assert!(second.terminate().success());
+    each_once(&bigquery, ["1", "2", "3"].map(str::to_owned), "expired");
 }
 
 fn array(ids: impl Iterator<Item = usize>) -> String {

@@ -45,6 +45,8 @@ struct State {
     /// With a journal, rows go to streams of our own.
     journal: Option<Journal>,
     open: Option<Open>,
+    /// How far the stream before had come.
+    ended: Option<Progress>,
     /// Counts the streams and connections, to tell answers of old ones.
     generation: u64,
 }
@@ -55,12 +57,18 @@ struct Open {
     connection: Connection,
     /// Where the next rows go, if they are told where to go.
     offset: Option<u64>,
-    /// The last number of the log that was handed over.
+    progress: Progress,
+    is_first: bool,
+}
+
+/// How far a stream has come in a log.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    log_id: LogId,
+    /// The last number that was handed over.
     handed_over: SequenceNumber,
     /// The last number that was answered for; answers come in order.
     answered: SequenceNumber,
-    log_id: LogId,
-    is_first: bool,
 }
 
 /// Rows that were handed over.
@@ -91,6 +99,7 @@ impl Appender {
                 table: None,
                 journal,
                 open: None,
+                ended: None,
                 generation: 0,
             }),
         })
@@ -103,6 +112,16 @@ impl Appender {
     pub(super) async fn begin(&self, table: TableName) -> Result<(), WriteError> {
         let mut state = self.state.lock().await;
         state.table = Some(table);
+        self.settle(&mut state).await
+    }
+
+    /// Ends the stream, so that nobody need ask about it later.
+    ///
+    /// # Errors
+    /// It cannot be ended now; the next [`Appender::begin`] does it.
+    pub(super) async fn finish(&self) -> Result<(), WriteError> {
+        let mut state = self.state.lock().await;
+        state.end();
         self.settle(&mut state).await
     }
 
@@ -158,9 +177,9 @@ impl Appender {
         let mut state = self.state.lock().await;
         let unknown = |error: &dyn std::fmt::Display| Reaction::Unknown(error.to_string());
         let is_over = state.open.as_ref().is_some_and(|open| {
-            let is_other = open.log_id != log_id;
+            let is_other = open.progress.log_id != log_id;
             // A new stream begins a new journal.
-            let is_quiet = open.handed_over == open.answered;
+            let is_quiet = open.progress.is_quiet();
             let is_long = state.journal.as_ref().is_some_and(Journal::is_long);
             open.connection.is_over() || is_other || (is_quiet && is_long)
         });
@@ -174,7 +193,7 @@ impl Appender {
         }
         let settled = match &state.journal {
             Some(journal) => {
-                let answered = state.open.as_ref().map(|open| open.answered);
+                let answered = state.open.as_ref().map(|open| open.progress.answered);
                 journal.settled(log_id).max(answered).unwrap_or_default()
             }
             None => SequenceNumber::ZERO,
@@ -186,7 +205,8 @@ impl Appender {
             return Ok(None);
         };
         // Numbers are settled by how far the stream has come: nothing may go before what was refused.
-        let handed_over = state.open.as_ref().map_or(settled, |open| open.handed_over);
+        let open = state.open.as_ref();
+        let handed_over = open.map_or(settled, |open| open.progress.handed_over);
         if state.journal.is_some() && previous.is_some_and(|previous| previous > handed_over) {
             return Err(Reaction::Rewind);
         }
@@ -202,18 +222,17 @@ impl Appender {
         else {
             return Err(Reaction::Unknown("the table is not open".to_owned()));
         };
-        if journal.is_some() && first.sequence <= open.handed_over {
+        if journal.is_some() && first.sequence <= open.progress.handed_over {
             return Err(Reaction::Unknown(
                 "rows came again before it was known what became of them".to_owned(),
             ));
         }
-        let before = open.handed_over;
-        if let (Some(journal), Some(offset)) = (journal.as_mut(), open.offset) {
-            let end = offset + records.len() as u64;
-            if let Err(error) = journal.append(end, last.sequence) {
-                state.end();
-                return Err(unknown(&error));
-            }
+        let before = open.progress.handed_over;
+        if let (Some(journal), Some(offset)) = (journal.as_mut(), open.offset)
+            && let Err(error) = journal.append(offset, records)
+        {
+            state.end();
+            return Err(unknown(&error));
         }
         let request = request(open, records);
         let offset = open.offset;
@@ -226,7 +245,7 @@ impl Appender {
         };
         open.is_first = false;
         open.offset = offset.map(|offset| offset + records.len() as u64);
-        open.handed_over = last.sequence;
+        open.progress.handed_over = last.sequence;
         Ok(Some(Sent {
             pending,
             generation,
@@ -250,22 +269,28 @@ impl Appender {
             name: stream.clone(),
         });
         self.address(&mut request, "name", &stream).await?;
-        let rows = match self.client().finalize_write_stream(request).await {
-            Ok(answer) => u64::try_from(answer.into_inner().row_count).unwrap_or_default(),
-            // It took nothing for days and is gone, or its table is: what the cursor says counts, and of what was
-            // under way then, rows may be there twice rather than not at all.
+        let ended = match self.client().finalize_write_stream(request).await {
+            Ok(answer) => {
+                let rows = u64::try_from(answer.into_inner().row_count).unwrap_or_default();
+                tracing::debug!(stream, rows, "stream settled");
+                journal.ended(rows)
+            }
+            // It took nothing for days and is gone, or its table is: what was answered and what the cursor says count,
+            // and of what was under way then, rows may be there twice rather than not at all.
             Err(status) if status.code() == Code::NotFound => {
-                tracing::error!(
-                    alarm = "stream_expired",
-                    stream,
-                    "what the stream took last cannot be asked any more; rows that were under way may be doubled"
-                );
-                0
+                if !state.ended.is_some_and(|ended| ended.is_quiet()) {
+                    tracing::error!(
+                        alarm = "stream_expired",
+                        stream,
+                        "what the stream took last cannot be asked any more; rows that were under way may be doubled"
+                    );
+                }
+                journal.ended_at(state.ended.map(|ended| ended.answered).unwrap_or_default())
             }
             Err(status) => return Err(Reaction::of_status(&status).into_write_error()),
         };
-        journal.ended(rows).map_err(WriteError::transient)?;
-        tracing::debug!(stream, rows, "stream settled");
+        ended.map_err(WriteError::transient)?;
+        state.ended = None;
         Ok(())
     }
 
@@ -293,9 +318,11 @@ impl Appender {
         state.open = Some(Open {
             connection: Connection::open(self.channel.clone(), metadata, &stream),
             offset,
-            handed_over: settled,
-            answered: settled,
-            log_id,
+            progress: Progress {
+                log_id,
+                handed_over: settled,
+                answered: settled,
+            },
             is_first: true,
         });
         Ok(())
@@ -341,6 +368,13 @@ impl Appender {
     }
 }
 
+impl Progress {
+    /// Whether nothing is under way.
+    fn is_quiet(&self) -> bool {
+        self.handed_over == self.answered
+    }
+}
+
 impl State {
     /// Draws the consequence of an answer for what follows.
     fn answered(
@@ -355,7 +389,7 @@ impl State {
         };
         let is_known = match reaction {
             Reaction::Done => {
-                open.answered = open.answered.max(last);
+                open.progress.answered = open.progress.answered.max(last);
                 return;
             }
             Reaction::Rows(_)
@@ -372,7 +406,7 @@ impl State {
         if is_known {
             // Nothing was written: the next rows go where these should have gone.
             open.offset = open.offset.min(offset);
-            open.handed_over = open.handed_over.min(before);
+            open.progress.handed_over = open.progress.handed_over.min(before);
         } else {
             self.end();
         }
@@ -382,6 +416,7 @@ impl State {
     fn end(&mut self) {
         if let Some(open) = self.open.take() {
             open.connection.end();
+            self.ended = Some(open.progress);
         }
         self.generation += 1;
     }

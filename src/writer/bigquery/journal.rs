@@ -1,14 +1,17 @@
-//! What was about to be appended to which stream, written down before it is sent.
+//! Which rows of a stream are which numbers of the log, written down where it cannot be told otherwise.
 //!
 //! After a crash the stream itself is asked how many rows it has; the journal says up to which number of the log
-//! these are. So rows are written once, and no row need be kept here. One JSON object a line:
+//! these are. Numbers are dense: where one append goes on where the last one ended there is nothing to write down, which
+//! is nearly always. Where numbers are missing (rejected rows, rows of another table) a line is durable before the append
+//! is sent. So rows are written once, and no row need be kept here. One JSON object a line:
 //!
 //! ```json
 //! {"log_id":"…","settled":7,"stream":"projects/…/streams/…"}     a stream is begun; all up to 7 is in the table
-//! {"end":500,"last":507}                                         500 rows of the stream reach up to number 507
+//! {"offset":0,"end":500,"last":509}                              its rows from 0 to 500 reach up to number 509
 //! ```
 //!
-//! An append that was refused is superseded by the next line with the same or a smaller end.
+//! Row 501 is then number 510, and so on up to the next line. Requests are written whole or not at all, so the
+//! numbers inside one do not matter. A line supersedes those that end behind its offset: their appends were refused.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::durable::{self, Disk, DiskFile};
-use crate::schema::{LogId, SequenceNumber};
+use crate::schema::{LogId, Record, SequenceNumber};
 
 /// A longer file is begun anew when nothing is under way.
 const LONG_BYTES: u64 = 1 << 20;
@@ -37,6 +40,7 @@ pub(super) struct Head {
 /// Rows of the stream, and up to which number of the log they reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Append {
+    offset: u64,
     end: u64,
     last: u64,
 }
@@ -47,7 +51,7 @@ pub(super) struct Journal {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     head: Option<Head>,
-    /// Ascending by both.
+    /// Ascending by end and last.
     appends: Vec<Append>,
     file: Option<(Box<dyn DiskFile>, u64)>,
 }
@@ -87,12 +91,19 @@ impl Journal {
     }
 
     fn remember(&mut self, append: Append) {
-        while self
-            .appends
-            .pop_if(|known| known.end >= append.end)
-            .is_some()
-        {}
+        let is_refused = |known: &mut Append| known.end > append.offset;
+        while self.appends.pop_if(is_refused).is_some() {}
         self.appends.push(append);
+    }
+
+    /// The number up to which so many rows of the stream reach.
+    fn reached(&self, rows: u64) -> u64 {
+        let known = self.appends.iter().rfind(|append| append.end <= rows);
+        let settled = || self.head.as_ref().map_or(0, |head| head.settled);
+        known.map_or_else(
+            || settled() + rows,
+            |append| append.last + (rows - append.end),
+        )
     }
 
     /// The stream to which rows may have gone that are not accounted for.
@@ -111,11 +122,23 @@ impl Journal {
     /// # Errors
     /// Those of the disk; the same call may be made again.
     pub(super) fn ended(&mut self, rows: u64) -> io::Result<()> {
+        let reached = self.reached(rows);
+        self.end(reached)
+    }
+
+    /// The stream ended, and all up to `settled` is in the table. Durable.
+    ///
+    /// # Errors
+    /// Those of the disk; the same call may be made again.
+    pub(super) fn ended_at(&mut self, settled: SequenceNumber) -> io::Result<()> {
+        self.end(settled.0)
+    }
+
+    fn end(&mut self, reached: u64) -> io::Result<()> {
         let Some(head) = &mut self.head else {
             return Ok(());
         };
-        let reached = self.appends.iter().rfind(|append| append.end <= rows);
-        head.settled = reached.map_or(head.settled, |append| append.last.max(head.settled));
+        head.settled = head.settled.max(reached);
         head.stream = None;
         self.begin()
     }
@@ -157,12 +180,20 @@ impl Journal {
             .is_some_and(|(_, length)| *length > LONG_BYTES)
     }
 
-    /// Rows are about to be appended, with which the stream will have `end`, up to number `last`. Durable.
+    /// Records are about to be appended at this offset. What has to be written down of that is durable then.
     ///
     /// # Errors
     /// Those of the disk; then nothing may be sent, and a new stream must be begun.
-    pub(super) fn append(&mut self, end: u64, last: SequenceNumber) -> io::Result<()> {
-        let append = Append { end, last: last.0 };
+    pub(super) fn append(&mut self, offset: u64, records: &[Record]) -> io::Result<()> {
+        let Some(last) = records.last().map(|record| record.sequence.0) else {
+            return Ok(());
+        };
+        let end = offset + records.len() as u64;
+        let is_superseding = self.appends.last().is_some_and(|known| known.end > offset);
+        if !is_superseding && self.reached(end) == last {
+            return Ok(());
+        }
+        let append = Append { offset, end, last };
         let Some((file, length)) = &mut self.file else {
             return Err(io::Error::other("no stream was begun"));
         };
@@ -178,8 +209,11 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::durable::SimulatedDisk;
+    use crate::schema::Kind;
 
     fn id(number: u128) -> LogId {
         LogId(Uuid::from_u128(number))
@@ -189,53 +223,93 @@ mod tests {
         Journal::open(Arc::clone(disk) as _, Path::new("/j/t.jsonl")).unwrap()
     }
 
+    fn records(numbers: impl IntoIterator<Item = u64>) -> Vec<Record> {
+        let record = |number| Record {
+            sequence: SequenceNumber(number),
+            kind: Kind::Event,
+            payload: Bytes::new(),
+        };
+        numbers.into_iter().map(record).collect()
+    }
+
+    /// 500 rows from number 8 on, then 100 among which some numbers are missing.
     fn begun(disk: &Arc<SimulatedDisk>) -> Journal {
         let mut journal = open(disk);
         journal.began(id(1), SequenceNumber(7), "s").unwrap();
-        journal.append(500, SequenceNumber(507)).unwrap();
-        journal.append(600, SequenceNumber(610)).unwrap();
+        journal.append(0, &records(8..=507)).unwrap();
+        let rest = (508..=613).filter(|number| ![510, 511, 600, 608, 610, 612].contains(number));
+        journal.append(500, &records(rest)).unwrap();
+        journal.append(600, &records(614..=620)).unwrap();
         journal
+    }
+
+    fn settled_after(disk: &Arc<SimulatedDisk>, rows: u64) -> u64 {
+        let mut journal = open(disk);
+        assert_eq!(journal.stream(), Some("s"));
+        assert_eq!(journal.settled(id(1)), Some(SequenceNumber(7)));
+        journal.ended(rows).unwrap();
+        let journal = open(disk);
+        assert_eq!(journal.stream(), None);
+        assert_eq!(journal.settled(id(2)), None, "another log");
+        journal.settled(id(1)).unwrap().0
     }
 
     #[test]
     fn rows_of_the_stream_are_numbers_of_the_log_after_a_crash() {
-        for (rows, settled) in [(0, 7), (499, 7), (500, 507), (599, 507), (600, 610)] {
+        for (rows, settled) in [(0, 7), (500, 507), (600, 613), (607, 620)] {
             let disk = Arc::new(SimulatedDisk::new());
             drop(begun(&disk));
             let disk = Arc::new(disk.crash(1));
-            let mut journal = open(&disk);
-            assert_eq!(journal.stream(), Some("s"));
-            assert_eq!(journal.settled(id(1)), Some(SequenceNumber(7)));
-            journal.ended(rows).unwrap();
-            let journal = open(&disk);
-            assert_eq!(journal.stream(), None);
-            assert_eq!(
-                journal.settled(id(1)),
-                Some(SequenceNumber(settled)),
-                "{rows}"
-            );
-            assert_eq!(journal.settled(id(2)), None, "another log");
+            assert_eq!(settled_after(&disk, rows), settled, "{rows}");
         }
     }
 
     #[test]
-    fn a_refused_append_is_superseded() {
+    fn where_no_number_is_missing_nothing_is_written() {
         let disk = Arc::new(SimulatedDisk::new());
-        let mut journal = begun(&disk);
-        // The second and what followed were refused; its other rows go again.
-        journal.append(700, SequenceNumber(710)).unwrap();
-        journal.append(599, SequenceNumber(610)).unwrap();
-        journal.append(650, SequenceNumber(660)).unwrap();
-        drop(journal);
-        for (rows, settled) in [(500, 507), (599, 610), (650, 660), (700, 660)] {
-            let disk = Arc::new(disk.crash(1));
+        let mut journal = open(&disk);
+        journal.began(id(1), SequenceNumber(7), "s").unwrap();
+        let before = disk.read(Path::new("/j/t.jsonl")).unwrap();
+        journal.append(0, &records(8..=10)).unwrap();
+        journal.append(3, &records(11..=11)).unwrap();
+        assert_eq!(disk.read(Path::new("/j/t.jsonl")).unwrap(), before);
+        journal.append(4, &records(13..=13)).unwrap();
+        assert_ne!(disk.read(Path::new("/j/t.jsonl")).unwrap(), before);
+    }
+
+    /// Any appends, some refused, and a crash after any of them: the numbers are those that were written.
+    #[test]
+    fn the_numbers_are_those_that_were_written() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let disk = Arc::new(SimulatedDisk::new());
             let mut journal = open(&disk);
-            journal.ended(rows).unwrap();
-            assert_eq!(
-                journal.settled(id(1)),
-                Some(SequenceNumber(settled)),
-                "{rows}"
-            );
+            journal.began(id(1), SequenceNumber(7), "s").unwrap();
+            let (mut offset, mut reached) = (0, 7);
+            for _ in 0..random.u64(1..20) {
+                // Some requests are under way together; from the first that is refused on, none is written.
+                let mut under_way = Vec::new();
+                let (mut next_offset, mut number) = (offset, reached);
+                for _ in 0..random.u64(1..4) {
+                    let mut numbers = Vec::new();
+                    for _ in 0..random.u64(1..6) {
+                        number += if random.u8(0..5) == 0 { 2 } else { 1 };
+                        numbers.push(number);
+                    }
+                    journal
+                        .append(next_offset, &records(numbers.clone()))
+                        .unwrap();
+                    next_offset += numbers.len() as u64;
+                    under_way.push((next_offset, number));
+                }
+                let written = random.usize(0..=under_way.len());
+                if written > 0 {
+                    (offset, reached) = under_way[written - 1];
+                }
+            }
+            drop(journal);
+            let disk = Arc::new(disk.crash(seed));
+            assert_eq!(settled_after(&disk, offset), reached, "seed {seed}");
         }
     }
 
@@ -248,7 +322,7 @@ mod tests {
         let file = disk.create(path).unwrap();
         file.write_at(&bytes[..bytes.len() - 3], 0).unwrap();
         let mut journal = open(&disk);
-        journal.ended(600).unwrap();
+        journal.ended(500).unwrap();
         assert_eq!(journal.settled(id(1)), Some(SequenceNumber(507)));
         let file = disk.create(path).unwrap();
         file.write_at(b"junk\nmore\n", 0).unwrap();

@@ -42,6 +42,9 @@ const MAX_REQUEST_BYTES: usize = 9 << 20;
 /// Requests under way at once: enough for 50 ms from here to there and back.
 const IN_FLIGHT: usize = 8;
 
+/// How long the end of the process waits for the end of the stream.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Where the rows go and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -262,7 +265,14 @@ impl Writer for BigQueryWriter {
         Ok(())
     }
 
-    async fn close(&self) {}
+    async fn close(&self) {
+        // What is not ended now is at the next start.
+        match tokio::time::timeout(CLOSE_TIMEOUT, self.appender.finish()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "stream was not ended"),
+            Err(_elapsed) => tracing::debug!("stream was not ended in time"),
+        }
+    }
 }
 
 /// Counts a request as under way until it is dropped.
