@@ -225,7 +225,7 @@ pub(super) fn target(
             Arc::new(DeltaWriter::new(config.clone(), Arc::clone(clock))?)
         }
         #[cfg(feature = "bigquery")]
-        WriterConfig::BigQuery(config) => Arc::new(BigQueryWriter::new(config, disk)?),
+        WriterConfig::BigQuery(config) => Arc::new(BigQueryWriter::new(config, disk, clock)?),
         #[cfg(feature = "pubsub")]
         WriterConfig::PubSub(config) => Arc::new(PubSubWriter::new(config.clone())?),
         WriterConfig::Memory { rows } => {

@@ -74,6 +74,7 @@ impl Config {
         };
         let log = read_log(reader);
         let acknowledge = read_acknowledge(reader, &log);
+        let enrich = read_enrich(reader);
         let journals = match &log {
             LogConfig::Disk(log) => Some(log.dir.join("journals")),
             LogConfig::Memory { .. } => None,
@@ -110,7 +111,12 @@ impl Config {
                 window: reader.seconds("DEDUPE__WINDOW"),
                 max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
             },
-            destinations: writers::read_destinations(reader, &journals, acknowledge),
+            destinations: writers::read_destinations(
+                reader,
+                &journals,
+                acknowledge,
+                &enrich.time_zone,
+            ),
             #[cfg(feature = "pubsub")]
             consume: None,
             from: reader
@@ -122,7 +128,7 @@ impl Config {
                 .0
                 .unwrap_or(From::Newest),
             dead_letter,
-            enrich: read_enrich(reader),
+            enrich,
         }
     }
 }

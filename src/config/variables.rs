@@ -168,7 +168,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "WRITERS__BQ__TABLE_ID",
         "",
-        "the BigQuery table; made if it is missing",
+        "the BigQuery table, made if it is missing; with {date} in its name (events_{date}) one a day",
     ),
     variable(
         "WRITERS__BQ__FLUSH_INTERVAL",

@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use crate::pipeline::{Acknowledge, DeliveryConfig};
 
 use super::reader::Reader;
@@ -17,13 +19,17 @@ const MEMORY_ROWS: usize = 10_000;
 pub(super) type Journals = Option<PathBuf>;
 
 #[cfg_attr(
-    not(feature = "pubsub"),
-    expect(unused_variables, reason = "only Pub/Sub asks how events are answered")
+    not(all(feature = "pubsub", feature = "bigquery")),
+    expect(
+        unused_variables,
+        reason = "only Pub/Sub asks how events are answered, only BigQuery for days"
+    )
 )]
 pub(super) fn read_destinations(
     reader: &mut Reader,
     journals: &Journals,
     acknowledge: Acknowledge,
+    time_zone: &TimeZone,
 ) -> Vec<DestinationConfig> {
     let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
     let strategies = reader.parse(
@@ -60,7 +66,7 @@ pub(super) fn read_destinations(
     for name in &strategies {
         let writer = match name.as_str() {
             #[cfg(feature = "bigquery")]
-            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals)),
+            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals, time_zone)),
             #[cfg(feature = "pubsub")]
             "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
             #[cfg(feature = "delta")]
@@ -101,12 +107,18 @@ const DEFAULT_STRATEGY: &str = if cfg!(feature = "delta") {
 };
 
 #[cfg(feature = "bigquery")]
-fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::bigquery::Config {
+fn read_bigquery(
+    reader: &mut Reader,
+    journals: &Journals,
+    time_zone: &TimeZone,
+) -> crate::writer::bigquery::Config {
     // <https://cloud.google.com/bigquery/docs/tables#table_naming>, <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
-    let mut named = |name: &str, wanted: &str, also: &'static [u8]| -> String {
+    let mut named = |name: &str, wanted: &str, also: &'static [u8], day: &str| -> String {
         reader.parse(name, wanted, |text| {
             let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || also.contains(&byte);
-            let is_name = (1..=1024).contains(&text.len()) && text.bytes().all(is_safe);
+            // Where it may be, it stands for letters that are allowed.
+            let name = text.replacen(day, "", 1);
+            let is_name = (1..=1000).contains(&name.len()) && name.bytes().all(is_safe);
             is_name.then(|| text.to_owned())
         })
     };
@@ -114,16 +126,19 @@ fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::big
         "WRITERS__PROJECT_ID",
         "the id of your project on Google Cloud",
         b"-:.",
+        "",
     );
     let dataset = named(
         "WRITERS__BQ__DATASET_ID",
         "the name of a dataset: letters, digits, '_'",
         b"_",
+        "",
     );
     let table = named(
         "WRITERS__BQ__TABLE_ID",
-        "the name of a table: letters, digits, '_', '-'",
+        "the name of a table: letters, digits, '_', '-', and once {date} for a table a day",
         b"_-",
+        "{date}",
     );
     let mut endpoint = |name: &str| -> String {
         reader.parse(name, "an address such as https://example.com", |text| {
@@ -141,6 +156,7 @@ fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::big
         project,
         dataset,
         table,
+        time_zone: time_zone.clone(),
         endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
         grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
         flush_interval: reader.seconds("WRITERS__BQ__FLUSH_INTERVAL"),

@@ -12,12 +12,18 @@ use serde_json::{Value, json};
 
 use super::descriptor::{Column, ColumnKind, events, pool};
 
-/// Schema, partitioning and clustering of the table.
+/// Schema, partitioning and clustering of the table of all days.
 pub fn table() -> Value {
+    let mut table = day_table();
+    table["timePartitioning"] = json!({"type": "DAY", "field": events().partition_by});
+    table
+}
+
+/// Schema and clustering of a table that holds one day.
+pub fn day_table() -> Value {
     let table = events();
     json!({
         "schema": {"fields": table.columns.iter().map(field).collect::<Vec<_>>()},
-        "timePartitioning": {"type": "DAY", "field": table.partition_by},
         "clustering": {"fields": table.cluster_by},
     })
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
+use real_streaming::clock::SystemClock;
 use real_streaming::durable::{Disk, RealDisk};
 use real_streaming::pipeline::DeliveryConfig;
 use real_streaming::schema;
@@ -18,6 +20,8 @@ use crate::support::{Builder, event, eventually, post};
 use real_streaming_fakes::bigquery::BigQuery;
 use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
+mod days;
+
 const TABLE: &str = "shop.analytics.events";
 
 async fn bigquery() -> BigQuery {
@@ -31,6 +35,7 @@ fn config(bigquery: &BigQuery, folder: Option<&TempDir>) -> Config {
         project: "shop".to_owned(),
         dataset: "analytics".to_owned(),
         table: "events".to_owned(),
+        time_zone: TimeZone::UTC,
         endpoint: bigquery.rest(),
         grpc_endpoint: bigquery.grpc(),
         flush_interval: Duration::from_millis(5),
@@ -42,7 +47,10 @@ fn config(bigquery: &BigQuery, folder: Option<&TempDir>) -> Config {
 
 fn writer(bigquery: &BigQuery, folder: Option<&TempDir>) -> Arc<dyn Writer> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    Arc::new(BigQueryWriter::new(&config(bigquery, folder), &disk).expect("it can be made"))
+    Arc::new(
+        BigQueryWriter::new(&config(bigquery, folder), &disk, &SystemClock::shared())
+            .expect("it can be made"),
+    )
 }
 
 /// A collector that writes each row exactly once.
@@ -368,7 +376,9 @@ async fn what_is_under_way_behind_a_refused_request_does_not_take_its_place() {
             ..config(&bigquery, Some(&folder))
         };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let writer = Arc::new(BigQueryWriter::new(&config, &disk).expect("it can be made"));
+        let writer = Arc::new(
+            BigQueryWriter::new(&config, &disk, &SystemClock::shared()).expect("it can be made"),
+        );
         let collector = Builder::in_folder(Arc::clone(&folder))
             .with_target(writer, IMPATIENT)
             .start()

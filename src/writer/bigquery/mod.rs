@@ -5,12 +5,14 @@
 //! Nothing here retries; a batch that is wrong somewhere is halved until the row is found.
 //!
 //! ```text
+//! shards       which table: one, or one a day
 //! tables       REST: the table            connection   one stream of requests and answers
 //! appender     which stream, at what offset            journal      what was about to be sent
 //! error        what each error asks for            side         another table beside that of the events
 //! ```
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,26 +20,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
+use jiff::tz::TimeZone;
 
+use crate::clock::Clock;
 use crate::durable::Disk;
-use crate::schema::{self, LogId, Record, SequenceNumber};
+use crate::schema::{LogId, Record, SequenceNumber};
 
-use super::google::Access;
 use super::{Batch, Limits, RowFault, WriteError, Writer};
 
 mod appender;
 mod connection;
 mod error;
 mod journal;
+mod shards;
 mod side;
 mod tables;
 
-use appender::Appender;
 use error::Reaction;
-use journal::Journal;
+use shards::{Day, Shard, Shards};
 pub use side::{Place, RefusedRow, SideTable};
 pub use tables::Definition;
-use tables::Tables;
 
 /// Requests may have 10 MB, and rows are not all of them.
 const MAX_REQUEST_BYTES: usize = 9 << 20;
@@ -55,8 +58,10 @@ pub struct Config {
     pub project: String,
     /// Dataset of the table.
     pub dataset: String,
-    /// The table.
+    /// The table; with `{date}` in its name one for each day.
     pub table: String,
+    /// Whose days.
+    pub time_zone: TimeZone,
     /// The REST API; `http://` for one that asks for no credentials.
     pub endpoint: String,
     /// The Storage Write API; `http://` for one that asks for no credentials.
@@ -99,70 +104,112 @@ impl fmt::Display for TableName {
 #[derive(Debug)]
 pub struct BigQueryWriter {
     name: String,
-    wanted: TableName,
-    tables: Tables,
-    appender: Appender,
+    shards: Shards,
     flush_interval: Duration,
     max_batch_rows: usize,
     is_exact: bool,
     in_flight: AtomicUsize,
-    /// The table that rows go to, once it is ready.
-    ready: Mutex<Option<TableName>>,
-    /// Rows at the default stream that were written while others of their batch were not.
+    /// Up to which number rows of each table were handed in since nothing was under way.
+    handed_in: Mutex<BTreeMap<Day, SequenceNumber>>,
+    /// Rows at a default stream that were written while others of their batch were not.
     partly: Mutex<HashSet<SequenceNumber>>,
+}
+
+/// The rows of a batch that go to one table.
+struct Part<'a> {
+    day: Day,
+    records: Cow<'a, [Record]>,
+    /// Those of the table before them, which may still be under way.
+    previous: Option<SequenceNumber>,
 }
 
 impl BigQueryWriter {
     /// A writer that has asked nothing yet.
     ///
     /// # Errors
-    /// There are no credentials, or the journal cannot be read.
-    pub fn new(config: &Config, disk: &Arc<dyn Disk>) -> Result<Self, WriteError> {
-        let wanted = TableName {
-            project: config.project.clone(),
-            dataset: config.dataset.clone(),
-            table: config.table.clone(),
-        };
-        let journal = match &config.journal {
-            Some(path) => {
-                let journal = Journal::open(Arc::clone(disk), path);
-                Some(journal.map_err(|error| {
-                    WriteError::fatal(format!("{} cannot be read: {error}", path.display()))
-                })?)
-            }
-            None => None,
-        };
-        let is_exact = journal.is_some();
-        let access = Access::new(&config.grpc_endpoint)?;
+    /// There are no credentials.
+    pub fn new(
+        config: &Config,
+        disk: &Arc<dyn Disk>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, WriteError> {
         Ok(Self {
-            name: format!("bigquery:{wanted}"),
-            wanted,
-            tables: Tables::new(Access::new(&config.endpoint)?)?,
-            appender: Appender::new(
-                access,
-                schema::bigquery::writer_descriptor(),
-                journal,
-                config.answer_timeout,
-            )?,
+            name: format!(
+                "bigquery:{}.{}.{}",
+                config.project, config.dataset, config.table
+            ),
+            shards: Shards::new(config, disk, clock)?,
             flush_interval: config.flush_interval,
             max_batch_rows: config.max_batch_rows,
-            is_exact,
+            is_exact: config.journal.is_some(),
             in_flight: AtomicUsize::new(0),
-            ready: Mutex::default(),
+            handed_in: Mutex::default(),
             partly: Mutex::default(),
         })
     }
 
+    /// Hands the rows of a batch in, by table, and those that belong in none.
+    fn parts<'a>(&self, batch: &'a Batch) -> (Vec<Part<'a>>, Vec<RowFault>) {
+        let mut faults = Vec::new();
+        let by_day = if self.shards.are_daily() {
+            let mut by_day: BTreeMap<Day, Vec<Record>> = BTreeMap::new();
+            for record in &batch.records {
+                match shards::day_of(record) {
+                    Ok(day) => by_day.entry(Some(day)).or_default().push(record.clone()),
+                    Err(reason) => faults.push(RowFault {
+                        sequence: record.sequence,
+                        reason,
+                    }),
+                }
+            }
+            let by_day = by_day.into_iter();
+            by_day
+                .map(|(day, records)| (day, Cow::Owned(records)))
+                .collect()
+        } else {
+            vec![(None, Cow::Borrowed(batch.records.as_slice()))]
+        };
+        let mut handed_in = lock(&self.handed_in);
+        if batch.previous.is_none() {
+            handed_in.clear();
+        }
+        let mut parts = Vec::with_capacity(by_day.len());
+        for (day, records) in by_day {
+            let last = records.last().map(|record| record.sequence);
+            let previous = last.and_then(|last| handed_in.insert(day, last));
+            parts.push(Part {
+                day,
+                records: self.not_yet_written(records),
+                previous,
+            });
+        }
+        (parts, faults)
+    }
+
+    /// Without those that an earlier attempt wrote into a default stream.
+    fn not_yet_written<'a>(&self, records: Cow<'a, [Record]>) -> Cow<'a, [Record]> {
+        let partly = lock(&self.partly);
+        let is_new = |record: &&Record| !partly.contains(&record.sequence);
+        if partly.is_empty() || records.iter().all(|record| is_new(&record)) {
+            return records;
+        }
+        records.iter().filter(is_new).cloned().collect()
+    }
+
     /// Appends rows; where something in them is wrong that nobody names, halves them until it is found. What stands
     /// before a wrong row is written then, and nothing behind it.
-    async fn append(&self, batch: &Batch, records: &[Record]) -> Result<(), WriteError> {
-        let whole = records.len();
-        let mut todo = vec![(batch.previous, records)];
+    async fn append(
+        &self,
+        batch: &Batch,
+        part: &Part<'_>,
+        shard: &Shard,
+    ) -> Result<(), WriteError> {
+        let mut todo = vec![(part.previous, &*part.records)];
         while let Some((previous, records)) = todo.pop() {
-            let appended = self.appender.append(batch.log_id, previous, records).await;
+            let appended = shard.appender.append(batch.log_id, previous, records).await;
             let reaction = match appended {
                 Ok(()) => {
-                    if !self.is_exact && records.len() < whole {
+                    if !self.is_exact && records.len() < batch.records.len() {
                         let written = records.iter().map(|record| record.sequence);
                         lock(&self.partly).extend(written);
                     }
@@ -189,20 +236,28 @@ impl BigQueryWriter {
                         .map(|(index, reason)| fault(index, reason))
                         .collect(),
                 ),
-                Reaction::NoTable(text) => self.without_table(text).await,
+                Reaction::NoTable(text) => self.shards.tables().unknown(&shard.table, text).await,
                 other => other.into_write_error(),
             });
         }
         Ok(())
     }
+}
 
-    async fn without_table(&self, text: String) -> WriteError {
-        let table = lock(&self.ready).clone();
-        match table {
-            Some(table) => self.tables.unknown(&table, text).await,
-            None => WriteError::transient(text),
+/// The first error, but that rejected rows are told together.
+fn joined(results: Vec<Result<(), WriteError>>) -> Result<(), WriteError> {
+    let mut rejected = Vec::new();
+    for result in results {
+        match result {
+            Ok(()) => {}
+            Err(WriteError::Rejected(faults)) => rejected.extend(faults),
+            Err(error) => return Err(error),
         }
     }
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    Err(WriteError::Rejected(rejected))
 }
 
 #[async_trait]
@@ -227,33 +282,29 @@ impl Writer for BigQueryWriter {
     }
 
     async fn open(&self) -> Result<(), WriteError> {
-        let table = self.tables.prepare(&self.wanted, &events()).await?;
-        self.appender.begin(table.clone()).await?;
-        *lock(&self.ready) = Some(table);
-        Ok(())
+        self.shards.prepare().await
     }
 
     async fn position(&self, log_id: LogId) -> Result<Option<SequenceNumber>, WriteError> {
-        Ok(self.appender.settled(log_id).await)
+        // Where there are several tables, each knows of its own rows only: the cursor counts.
+        match self.shards.only().await {
+            Some(shard) => Ok(shard.appender.settled(log_id).await),
+            None => Ok(None),
+        }
     }
 
     async fn write(&self, batch: &Batch) -> Result<(), WriteError> {
         let _under_way = UnderWay::new(&self.in_flight);
-        let known = {
-            let partly = lock(&self.partly);
-            let is_new = |record: &&Record| !partly.contains(&record.sequence);
-            let is_whole = partly.is_empty() || batch.records.iter().all(|record| is_new(&record));
-            (!is_whole).then(|| {
-                batch
-                    .records
-                    .iter()
-                    .filter(is_new)
-                    .cloned()
-                    .collect::<Vec<_>>()
-            })
-        };
-        let records = known.as_deref().unwrap_or(&batch.records);
-        self.append(batch, records).await?;
+        // Before anything is waited for: batches come in the order of the log.
+        let (parts, faults) = self.parts(batch);
+        if !faults.is_empty() {
+            return Err(WriteError::Rejected(faults));
+        }
+        let days: Vec<Day> = parts.iter().map(|part| part.day).collect();
+        let shards = self.shards.of(&days).await?;
+        let parts = parts.iter().zip(&shards);
+        let appends = parts.map(|(part, shard)| self.append(batch, part, shard));
+        joined(join_all(appends).await)?;
         let mut partly = lock(&self.partly);
         if !partly.is_empty() {
             for record in &batch.records {
@@ -264,22 +315,7 @@ impl Writer for BigQueryWriter {
     }
 
     async fn close(&self) {
-        // What is not ended now is at the next start.
-        match tokio::time::timeout(CLOSE_TIMEOUT, self.appender.finish()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "stream was not ended"),
-            Err(_elapsed) => tracing::debug!("stream was not ended in time"),
-        }
-    }
-}
-
-/// The table of events.
-fn events() -> Definition {
-    let mut table = schema::bigquery::table();
-    table["description"] = "Events of Real Streaming, as Google Analytics 4 exports them".into();
-    Definition {
-        table,
-        named_by: "WRITERS__BQ__TABLE_ID",
+        self.shards.close().await;
     }
 }
 
