@@ -31,6 +31,8 @@ use crate::pipeline::{
 };
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
+#[cfg(feature = "bigquery")]
+use crate::writer::bigquery;
 
 mod destinations;
 mod totals;
@@ -134,6 +136,12 @@ impl App {
             .iter()
             .map(|destination| target(destination, &clock, &disk));
         let targets = targets.collect::<Result<_, _>>()?;
+        #[cfg(feature = "bigquery")]
+        if let Some(table) = config.subscribed_table.clone() {
+            let clock = Arc::clone(&clock);
+            // Events need not wait for it: Pub/Sub keeps them.
+            tokio::spawn(async move { bigquery::prepare_table(&table, &clock).await });
+        }
         Self::build_with(config, targets, disk, clock).await
     }
 

@@ -129,6 +129,9 @@ pub struct Config {
     pub dedupe: DedupeConfig,
     /// The destinations, at least one.
     pub destinations: Vec<DestinationConfig>,
+    /// The table behind the topic, to be made if it is missing; `None` where BigQuery is a destination itself or not named.
+    #[cfg(feature = "bigquery")]
+    pub subscribed_table: Option<crate::writer::bigquery::Config>,
     /// The subscription whose messages are the events; `None` where they come over HTTP.
     #[cfg(feature = "pubsub")]
     pub consume: Option<crate::consume::Config>,

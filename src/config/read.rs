@@ -75,6 +75,7 @@ impl Config {
         let log = read_log(reader);
         let acknowledge = read_acknowledge(reader, &log);
         let enrich = read_enrich(reader);
+        let strategies = writers::read_strategies(reader);
         let journals = match &log {
             LogConfig::Disk(log) => Some(log.dir.join("journals")),
             LogConfig::Memory { .. } => None,
@@ -116,6 +117,13 @@ impl Config {
                 &journals,
                 acknowledge,
                 &enrich.time_zone,
+                &strategies,
+            ),
+            #[cfg(feature = "bigquery")]
+            subscribed_table: writers::read_subscribed_table(
+                reader,
+                &enrich.time_zone,
+                &strategies,
             ),
             #[cfg(feature = "pubsub")]
             consume: None,

@@ -30,29 +30,8 @@ pub(super) fn read_destinations(
     journals: &Journals,
     acknowledge: Acknowledge,
     time_zone: &TimeZone,
+    strategies: &[String],
 ) -> Vec<DestinationConfig> {
-    let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
-    let strategies = reader.parse(
-        "WRITERS__STRATEGY",
-        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
-        |text| {
-            if text.is_empty() {
-                let unset = if has_table {
-                    "direct"
-                } else {
-                    DEFAULT_STRATEGY
-                };
-                return Some(vec![unset.to_owned()]);
-            }
-            let names: Vec<String> = if text.starts_with('[') {
-                serde_json::from_str(text).ok()?
-            } else {
-                vec![text.to_owned()]
-            };
-            let is_known = |name: &String| KNOWN_STRATEGIES.contains(&name.as_str());
-            (!names.is_empty() && names.iter().all(is_known)).then_some(names)
-        },
-    );
     let optional = reader.list("WRITERS__OPTIONAL");
     let max_lag: u64 = reader.integer("WRITERS__MAX_LAG", 1);
     let backoff_max = reader.seconds("DELIVERY__BACKOFF_MAX");
@@ -63,7 +42,7 @@ pub(super) fn read_destinations(
         );
     }
     let mut destinations = Vec::new();
-    for name in &strategies {
+    for name in strategies {
         let writer = match name.as_str() {
             #[cfg(feature = "bigquery")]
             "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals, time_zone)),
@@ -87,6 +66,62 @@ pub(super) fn read_destinations(
         destinations.push(DestinationConfig { writer, delivery });
     }
     destinations
+}
+
+/// The names of the destinations.
+pub(super) fn read_strategies(reader: &mut Reader) -> Vec<String> {
+    let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
+    reader.parse(
+        "WRITERS__STRATEGY",
+        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
+        |text| {
+            if text.is_empty() {
+                let unset = if has_table {
+                    "direct"
+                } else {
+                    DEFAULT_STRATEGY
+                };
+                return Some(vec![unset.to_owned()]);
+            }
+            let names: Vec<String> = if text.starts_with('[') {
+                serde_json::from_str(text).ok()?
+            } else {
+                vec![text.to_owned()]
+            };
+            let is_known = |name: &String| KNOWN_STRATEGIES.contains(&name.as_str());
+            (!names.is_empty() && names.iter().all(is_known)).then_some(names)
+        },
+    )
+}
+
+/// The table that a BigQuery subscription of the topic writes into: what names BigQuery's tables is there, and only Pub/Sub
+/// is written to.
+#[cfg(feature = "bigquery")]
+pub(super) fn read_subscribed_table(
+    reader: &mut Reader,
+    time_zone: &TimeZone,
+    strategies: &[String],
+) -> Option<crate::writer::bigquery::Config> {
+    let has = |strategy| strategies.iter().any(|name| name == strategy);
+    let names = [
+        "WRITERS__PROJECT_ID",
+        "WRITERS__BQ__DATASET_ID",
+        "WRITERS__BQ__TABLE_ID",
+    ];
+    let is_named = names.iter().all(|name| !reader.text(name).is_empty());
+    if !has("pubsub") || has("direct") || !is_named {
+        return None;
+    }
+    let config = read_bigquery(reader, &None, time_zone);
+    if config.table.contains("{date}") {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__BQ__TABLE_ID"),
+            "must be one table's name: a BigQuery subscription writes into one, not into one a day",
+        );
+    }
+    // Behind an emulator there is no BigQuery, unless one is named that asks for no credentials either.
+    let is_emulated = reader.plain("PUBSUB_EMULATOR_HOST").is_some();
+    (!is_emulated || config.endpoint.starts_with("http://")).then_some(config)
 }
 
 /// Those that this build has.

@@ -10,6 +10,10 @@ use prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 
+mod united;
+
+pub use united::{OURS_BESIDE, OldColumn, united_view};
+
 use super::descriptor::{Column, ColumnKind, events, pool};
 
 /// Schema, partitioning and clustering of the table of all days.

@@ -21,6 +21,7 @@ use real_streaming_fakes::bigquery::BigQuery;
 use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
 mod days;
+mod united;
 
 const TABLE: &str = "shop.analytics.events";
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use real_streaming::schema::{Event, Kind, LogId, Record, SequenceNumber};
+use real_streaming::schema::{self, Event, Kind, LogId, Record, SequenceNumber};
 use real_streaming::writer::pubsub::{Config, PubSubWriter};
 use real_streaming::writer::{Batch, WriteError, Writer};
 use serde_json::{Value, json};
@@ -132,6 +132,40 @@ async fn the_predecessors_environment_publishes_rows_that_bigquery_reads() {
         emulator.pull_some().await.is_empty(),
         "it was published once"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_behind_the_topic_is_made_and_is_no_condition() {
+    use real_streaming_fakes::bigquery::BigQuery;
+    use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
+    for may_make_tables in [true, false] {
+        let emulator = Emulator::start().await;
+        let bigquery = BigQuery::start().await;
+        bigquery.create_dataset("test-project", "events");
+        if !may_make_tables {
+            bigquery.fail(Call::Tables, Fault::FORBIDDEN, When::Always);
+        }
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        environment(folder.path(), &emulator.host);
+        let endpoint = bigquery.rest();
+        let values = [("WRITERS__BQ__ENDPOINT", endpoint.as_str())];
+        let process = Process::start(folder.path(), &values).await;
+        assert_eq!(post(process.address, &event("1")).await.status, 200);
+        assert_eq!(emulator.pull_some().await.len(), 1);
+        eventually("the table was asked for", || {
+            bigquery.calls(Call::Tables) > 0
+        })
+        .await;
+        if may_make_tables {
+            eventually("the table is made", || !bigquery.tables().is_empty()).await;
+            let fields =
+                bigquery.table("test-project.events.events").unwrap()["schema"]["fields"].clone();
+            assert_eq!(fields, schema::bigquery::table()["schema"]["fields"]);
+        } else {
+            assert!(bigquery.tables().is_empty());
+        }
+        assert!(process.terminate().success());
+    }
 }
 
 /// The `.env` of the predecessor, on Cloud Run.

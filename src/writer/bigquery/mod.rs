@@ -244,6 +244,17 @@ impl BigQueryWriter {
     }
 }
 
+/// Makes the table, or the columns that it lacks, for rows that somebody else writes; says so in the log if it cannot.
+pub async fn prepare_table(config: &Config, clock: &Arc<dyn Clock>) {
+    match Shards::table_now(config, clock).await {
+        Ok(table) => tracing::info!(table, "the table behind the topic is ready"),
+        Err(error) => tracing::warn!(
+            %error,
+            "the table behind the topic cannot be looked after; if it is there already, with all columns, all is well"
+        ),
+    }
+}
+
 /// The first error, but that rejected rows are told together.
 fn joined(results: Vec<Result<(), WriteError>>) -> Result<(), WriteError> {
     let mut rejected = Vec::new();

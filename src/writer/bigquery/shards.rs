@@ -81,6 +81,23 @@ impl Shards {
         })
     }
 
+    /// Makes the table ready that rows would go to now; its name.
+    ///
+    /// # Errors
+    /// It cannot be had now, or only the operator can help.
+    pub(super) async fn table_now(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<String, WriteError> {
+        let is_daily = config.table.contains(DATE);
+        let day = is_daily.then(|| days(today(clock.as_ref(), config)));
+        let tables = Tables::new(Access::new(&config.endpoint)?)?;
+        let table = tables
+            .prepare(&name(config, day), &definition(is_daily))
+            .await?;
+        Ok(table.to_string())
+    }
+
     /// The REST interface of all of them.
     pub(super) fn tables(&self) -> &Tables {
         &self.tables

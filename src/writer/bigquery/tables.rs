@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::schema;
 use crate::writer::WriteError;
 use crate::writer::google::Access;
 
@@ -17,9 +18,6 @@ use super::TableName;
 
 /// How often a change is tried again when somebody else was faster.
 const ATTEMPTS: usize = 5;
-
-/// Behind the name of the predecessor's table.
-const OURS_BESIDE: &str = "_ga4";
 
 /// Tables that were just made are known everywhere after seconds.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(2);
@@ -76,10 +74,11 @@ impl Tables {
             }
             let table = expect(found, &name)?;
             if is_of_predecessor(&table) && name == *wanted {
-                name.table.push_str(OURS_BESIDE);
+                name.table.push_str(schema::bigquery::OURS_BESIDE);
                 tracing::warn!(
                     table = %wanted, beside = %name,
-                    "the table has the predecessor's layout and is left alone; rows go to one beside it"
+                    "the table has the predecessor's layout and is left alone; rows go to one beside it. A view of both: real-streaming schema bigquery --migrate {wanted}{}",
+                    if has(&table, "event_id") { "" } else { " --old-has synced_at_utc_" }
                 );
                 continue;
             }
@@ -220,6 +219,11 @@ fn is_of_predecessor(table: &Value) -> bool {
         field.and_then(|field| field["type"].as_str())
     };
     matches!(kind("stream_id"), Some("INTEGER" | "INT64")) && kind("collector").is_none()
+}
+
+fn has(table: &Value, name: &str) -> bool {
+    let fields = table["schema"]["fields"].as_array().into_iter().flatten();
+    fields.into_iter().any(|field| is_named(field, name))
 }
 
 fn is_named(field: &Value, name: &str) -> bool {
