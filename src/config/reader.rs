@@ -65,6 +65,10 @@ impl Reader {
     }
 
     pub(super) fn fault(&mut self, variable: &str, message: impl Into<String>) {
+        // Some are read for more than one purpose.
+        if self.faults.iter().any(|fault| fault.variable == variable) {
+            return;
+        }
         self.faults.push(Fault {
             variable: variable.to_owned(),
             message: message.into(),
