@@ -5,13 +5,13 @@ VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/real-streaming/venv
 RUN_DIR := $(CARGO_TARGET_DIR)/tmp
 BENCH_BIN := $(CARGO_TARGET_DIR)/release
 SOAK := $(BENCH_BIN)/soak --dir $(RUN_DIR) --python $(VENV)/bin/python --scripts bench
-SCENARIOS := million kill9 commits crowd visibility
+SCENARIOS := million kill9 commits crowd visibility bigquery-rate
 
 .PHONY: bench bench-build soak $(SCENARIOS:%=soak-%) venv check-rig
 
 bench-build:
 	cargo build --release --bin real-streaming
-	cargo build --release -p real-streaming-bench
+	cargo build --release -p real-streaming-bench -p real-streaming-fakes
 
 bench: bench-build
 	$(BENCH_BIN)/bench --dir $(RUN_DIR) $(BENCH_ARGS)

@@ -6,6 +6,7 @@
 //! - `commits`: thousands of commits: files, transaction log, memory, how soon an event is visible
 //! - `crowd`: thousands of idle and slow connections beside the good ones
 //! - `visibility`: only how soon an event is visible
+//! - `bigquery-…`: against the fake BigQuery, see [`bigquery`]
 //!
 //! Exits with 1 on any breach. The seed is printed; a run with the same seed sends the same events and
 //! kills after the same times.
@@ -21,7 +22,9 @@ use real_streaming_bench::load::{Client, Pace, Plan, Stop};
 use real_streaming_bench::machine::Folder;
 use real_streaming_bench::mix::Mix;
 use real_streaming_bench::oracle::Oracle;
+use real_streaming_bench::verdict::Verdict;
 
+mod bigquery;
 mod commits;
 mod crowd;
 mod kill9;
@@ -77,6 +80,9 @@ enum Scenario {
     Crowd(crowd::Options),
     /// How soon an event is visible.
     Visibility(commits::VisibilityOptions),
+    /// Against the fake BigQuery.
+    #[command(flatten)]
+    Bigquery(bigquery::Scenario),
 }
 
 /// What every scenario works with.
@@ -98,14 +104,23 @@ impl Soak {
         Collector::start(&self.collector, self.path(), settings)
     }
 
+    fn oracle(&self) -> PathBuf {
+        self.path().join("oracle")
+    }
+
     fn client(&self, connections: usize) -> Result<Client, Failure> {
-        let oracle = Oracle::create(&self.path().join("oracle"))?;
+        let oracle = Oracle::create(&self.oracle())?;
         // The run's digits are the seed that gives them.
         Client::new(
             connections,
             Mix::new(self.run - 1_000_000_000_000)?,
             Some(oracle),
         )
+    }
+
+    /// On what was answered to this client, with nothing found yet.
+    fn verdict(&self, client: &Client) -> Result<Verdict, Failure> {
+        Verdict::new(self.run, client.numbers(), &self.oracle())
     }
 
     /// A Python script of ours, with what all of them want to know.
@@ -160,7 +175,7 @@ impl Soak {
         let mut command = self.script("check.py");
         command
             .arg("--oracle")
-            .arg(self.path().join("oracle"))
+            .arg(self.oracle())
             .arg("--numbers")
             .arg(client.numbers().to_string());
         command.arg("--metrics").arg(page).args(check);
@@ -221,6 +236,7 @@ fn main() -> Result<ExitCode, Failure> {
         Scenario::Commits(options) => commits::run(&soak, options),
         Scenario::Crowd(options) => crowd::run(&soak, options),
         Scenario::Visibility(options) => commits::visibility(&soak, options),
+        Scenario::Bigquery(scenario) => bigquery::run(&mut soak, scenario),
     };
     if let Err(error) = &result {
         println!("FAILED with seed {seed}: {error}");
