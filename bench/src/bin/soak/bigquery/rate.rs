@@ -9,7 +9,7 @@ use real_streaming_bench::collector::Settings;
 use real_streaming_bench::fake::Fake;
 use real_streaming_bench::load::{Pace, Plan, Stop};
 
-use super::fake;
+use super::{add, fake};
 use crate::{DRAIN_LIMIT, STOP_LIMIT, Soak};
 
 #[derive(Clone, Debug, Args)]
@@ -86,9 +86,7 @@ pub(crate) fn run(soak: &Soak, options: &Options) -> Result<(), Failure> {
             drain.threads,
         );
         let mut verdict = soak.verdict(&client)?;
-        let ids = soak.path().join("ids");
-        fake.ids(&table(*latency), &ids)?;
-        verdict.add_ids(&ids)?;
+        add(soak, &mut fake, &table(*latency), &mut verdict)?;
         verdict.exactly_once()?;
         let bar = options.bars.get(index).copied().unwrap_or(0.0);
         is_reached &= drain.rows_per_second >= bar;
