@@ -17,8 +17,11 @@ const MEMORY_ROWS: usize = 10_000;
 pub(super) type Journals = Option<PathBuf>;
 
 #[cfg_attr(
-    not(feature = "pubsub"),
-    expect(unused_variables, reason = "only Pub/Sub asks how events are answered")
+    not(any(feature = "bigquery", feature = "pubsub")),
+    expect(
+        unused_variables,
+        reason = "only Google's services ask how events are answered"
+    )
 )]
 pub(super) fn read_destinations(
     reader: &mut Reader,
@@ -60,7 +63,7 @@ pub(super) fn read_destinations(
     for name in &strategies {
         let writer = match name.as_str() {
             #[cfg(feature = "bigquery")]
-            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals)),
+            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals, acknowledge)),
             #[cfg(feature = "pubsub")]
             "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
             #[cfg(feature = "delta")]
@@ -101,7 +104,12 @@ const DEFAULT_STRATEGY: &str = if cfg!(feature = "delta") {
 };
 
 #[cfg(feature = "bigquery")]
-fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::bigquery::Config {
+fn read_bigquery(
+    reader: &mut Reader,
+    journals: &Journals,
+    acknowledge: Acknowledge,
+) -> crate::writer::bigquery::Config {
+    let flush_interval = reader.seconds("WRITERS__BQ__FLUSH_INTERVAL");
     // <https://cloud.google.com/bigquery/docs/tables#table_naming>, <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
     let mut named = |name: &str, wanted: &str, also: &'static [u8]| -> String {
         reader.parse(name, wanted, |text| {
@@ -143,7 +151,11 @@ fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::big
         table,
         endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
         grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
-        flush_interval: reader.seconds("WRITERS__BQ__FLUSH_INTERVAL"),
+        // A client that waits for its row must not wait for others' besides.
+        flush_interval: match acknowledge {
+            Acknowledge::Written => Duration::ZERO,
+            _ => flush_interval,
+        },
         max_batch_rows: reader.integer("WRITERS__BQ__MAX_BATCH_SIZE", 1),
         answer_timeout: reader.seconds("WRITERS__BQ__ANSWER_TIMEOUT"),
         journal,

@@ -29,10 +29,16 @@ mod golden;
 mod hostile;
 mod independent;
 mod originals;
+#[cfg(feature = "bigquery")]
+mod paused;
+#[cfg(all(feature = "bigquery", feature = "pubsub"))]
+mod predecessor;
 mod pubsub;
 mod replay;
 mod restart;
 mod schema;
 mod senders;
+#[cfg(all(feature = "bigquery", feature = "delta"))]
+mod several;
 mod support;
 mod writer_contract;

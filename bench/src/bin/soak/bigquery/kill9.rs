@@ -43,7 +43,10 @@ const ANSWER_TIMEOUT: f64 = 0.5;
 
 pub(crate) fn run(soak: &mut Soak, options: &Options) -> Result<(), Failure> {
     let mut fake = fake(1)?;
+    // Many requests, so that every fault meets some.
     let mut settings = Settings::default()
+        .with("WRITERS__BQ__FLUSH_INTERVAL", 0.02)
+        .with("WRITERS__BQ__MAX_BATCH_SIZE", 50)
         .with("WRITERS__BQ__ANSWER_TIMEOUT", ANSWER_TIMEOUT)
         .with("DELIVERY__BACKOFF_MAX", 0.5);
     if options.memory {
