@@ -5,18 +5,25 @@ VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/real-streaming/venv
 RUN_DIR := $(CARGO_TARGET_DIR)/tmp
 BENCH_BIN := $(CARGO_TARGET_DIR)/release
 SOAK := $(BENCH_BIN)/soak --dir $(RUN_DIR) --python $(VENV)/bin/python --scripts bench
-SCENARIOS := million kill9 commits crowd visibility
+BIGQUERY := bigquery-rate bigquery-written bigquery-away bigquery-waits bigquery-kill9
+SCENARIOS := million kill9 commits crowd visibility $(BIGQUERY) pubsub-roundtrip
 
-.PHONY: bench bench-build soak $(SCENARIOS:%=soak-%) venv check-rig
+.PHONY: bench bench-build soak soak-bigquery $(SCENARIOS:%=soak-%) venv check-rig
 
 bench-build:
 	cargo build --release --bin real-streaming
-	cargo build --release -p real-streaming-bench
+	cargo build --release -p real-streaming-bench -p real-streaming-fakes
 
 bench: bench-build
 	$(BENCH_BIN)/bench --dir $(RUN_DIR) $(BENCH_ARGS)
 
-soak: soak-million soak-kill9 soak-commits soak-crowd
+soak: soak-million soak-kill9 soak-commits soak-crowd soak-bigquery soak-pubsub-roundtrip
+
+# With a log in memory, too.
+soak-bigquery: $(BIGQUERY:%=soak-%)
+	$(SOAK) bigquery-kill9 --memory
+
+soak-pubsub-roundtrip: pubsub
 
 $(SCENARIOS:%=soak-%): soak-%: bench-build venv
 	$(SOAK) $* $(SOAK_ARGS)

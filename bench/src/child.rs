@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -31,12 +31,25 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file);
+        Self::spawn(command)
+    }
+
+    /// Starts a process whose input and output are as the command has them.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn spawn(command: &mut Command) -> Result<Self, Failure> {
         let started = Instant::now();
         let program = command.get_program().to_string_lossy().into_owned();
         let inner = command
             .spawn()
             .map_err(|error| format!("{program} cannot be started: {error}"))?;
         Ok(Self { inner, started })
+    }
+
+    /// Its input and output, the first time, if they are pipes.
+    pub fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        self.inner.stdin.take().zip(self.inner.stdout.take())
     }
 
     /// Its id.

@@ -19,6 +19,10 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// Variables without their prefix, with their values.
     pub variables: Vec<(&'static str, String)>,
+    /// Those that have none.
+    pub plain: Vec<(&'static str, String)>,
+    /// Whether it takes the messages of a subscription instead of serving.
+    pub consumes: bool,
     /// What the binary is started by, such as `taskset -c 0`.
     pub wrapper: Vec<String>,
 }
@@ -27,6 +31,18 @@ impl Settings {
     /// These and one variable more.
     pub fn with(mut self, variable: &'static str, value: impl ToString) -> Self {
         self.variables.push((variable, value.to_string()));
+        self
+    }
+
+    /// These and one variable more, which has no prefix.
+    pub fn with_plain(mut self, variable: &'static str, value: impl ToString) -> Self {
+        self.plain.push((variable, value.to_string()));
+        self
+    }
+
+    /// The same for a collector that takes the messages of a subscription.
+    pub fn consuming(mut self) -> Self {
+        self.consumes = true;
         self
     }
 
@@ -79,13 +95,18 @@ impl Collector {
                 .canonicalize()
                 .map_err(|error| format!("{}: {error}", binary.display()))?,
         );
-        words.push("serve".into());
+        let subcommand = match settings.consumes {
+            true => "consume",
+            false => "serve",
+        };
+        words.push(subcommand.into());
         let mut command = Command::new(&words[0]);
         command
             .args(&words[1..])
             .current_dir(folder)
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin");
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .envs(settings.plain.iter().cloned());
         let mut set = |name: &str, value: &str| {
             command.env(format!("APP_CONFIG__{name}"), value);
         };

@@ -1,6 +1,7 @@
 //! What the machine says: processor time and memory of a process, the disk's own speed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -84,6 +85,46 @@ pub struct Memory {
     pub resident: u64,
     /// Most that was ever resident.
     pub peak: u64,
+}
+
+/// How memory grew over a run, in KiB, told from the middle of its quarters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Median of the second quarter.
+    pub early: u64,
+    /// Median of the last.
+    pub late: u64,
+}
+
+impl Growth {
+    /// Of what was resident over time.
+    pub fn of(sizes: &[u64]) -> Self {
+        let median = |part: &[u64]| {
+            let mut sizes = part.to_vec();
+            sizes.sort_unstable();
+            sizes.get(sizes.len() / 2).copied().unwrap_or(0)
+        };
+        let quarter = sizes.len() / 4;
+        Self {
+            early: median(&sizes[quarter..sizes.len() / 2]),
+            late: median(&sizes[sizes.len() - quarter..]),
+        }
+    }
+
+    /// Whether it stayed about the same.
+    pub fn is_flat(self) -> bool {
+        self.late <= self.early + self.early / 5 + 10 * 1024
+    }
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (early, late) = (self.early / 1024, self.late / 1024);
+        write!(
+            f,
+            "{early} MiB in the second quarter, {late} MiB in the last"
+        )
+    }
 }
 
 /// Memory of a process.
@@ -202,6 +243,18 @@ pub fn micros(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn growth_is_told_from_the_middle_of_quarters() {
+        let growth = Growth::of(&[9, 9, 5, 5, 5, 7, 8, 8]);
+        assert_eq!((growth.early, growth.late), (5, 8));
+        assert_eq!(Growth::of(&[]), Growth { early: 0, late: 0 });
+        let growth = |late| Growth {
+            early: 100 << 10,
+            late,
+        };
+        assert!(growth(130 << 10).is_flat() && !growth(131 << 10).is_flat());
+    }
 
     #[test]
     fn reads_this_process() {

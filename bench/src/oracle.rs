@@ -4,7 +4,7 @@
 //! several. It is not synced: the collector is what gets killed, not this.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::Path;
 
 /// How a request ended.
@@ -48,5 +48,21 @@ impl Oracle {
     /// The file cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+/// Reads a file of answers: number and answer, as often as they were noted.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(path: &Path, mut each: impl FnMut(u64, u8)) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut record = [0; 8];
+    loop {
+        match file.read_exact(&mut record) {
+            Ok(()) => each(u64::from_le_bytes(record) >> 8, record[0]),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConf
 use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
+mod file;
 mod http;
 #[cfg(feature = "pubsub")]
 mod pubsub;
@@ -163,7 +164,7 @@ pub fn environment(folder: &Path) -> Result<BTreeMap<String, String>, Invalid> {
             variable: file.to_owned(),
             message,
         };
-        match dotenvy::from_path_iter(&path) {
+        match file::lines(&path) {
             Ok(lines) => {
                 for line in lines {
                     match line {

@@ -173,7 +173,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "WRITERS__BQ__FLUSH_INTERVAL",
         "0.5",
-        "most seconds that rows wait for more while others are on their way",
+        "most seconds that rows wait for more while others are on their way; where clients wait for them (written), they do not",
     ),
     variable(
         "WRITERS__BQ__MAX_BATCH_SIZE",

@@ -19,10 +19,10 @@ const MEMORY_ROWS: usize = 10_000;
 pub(super) type Journals = Option<PathBuf>;
 
 #[cfg_attr(
-    not(all(feature = "pubsub", feature = "bigquery")),
+    not(feature = "bigquery"),
     expect(
         unused_variables,
-        reason = "only Pub/Sub asks how events are answered, only BigQuery for days"
+        reason = "only Google's services ask how events are answered, only BigQuery for days"
     )
 )]
 pub(super) fn read_destinations(
@@ -45,7 +45,9 @@ pub(super) fn read_destinations(
     for name in strategies {
         let writer = match name.as_str() {
             #[cfg(feature = "bigquery")]
-            "direct" => WriterConfig::BigQuery(read_bigquery(reader, journals, time_zone)),
+            "direct" => {
+                WriterConfig::BigQuery(read_bigquery(reader, journals, time_zone, acknowledge))
+            }
             #[cfg(feature = "pubsub")]
             "pubsub" => WriterConfig::PubSub(super::pubsub::read(reader, acknowledge)),
             #[cfg(feature = "delta")]
@@ -112,7 +114,7 @@ pub(super) fn read_subscribed_table(
     if !has("pubsub") || has("direct") || !is_named {
         return None;
     }
-    let config = read_bigquery(reader, &None, time_zone);
+    let config = read_bigquery(reader, &None, time_zone, Acknowledge::Spooled);
     if config.table.contains("{date}") {
         reader.fault(
             &format!("{PREFIX}WRITERS__BQ__TABLE_ID"),
@@ -146,7 +148,9 @@ fn read_bigquery(
     reader: &mut Reader,
     journals: &Journals,
     time_zone: &TimeZone,
+    acknowledge: Acknowledge,
 ) -> crate::writer::bigquery::Config {
+    let flush_interval = reader.seconds("WRITERS__BQ__FLUSH_INTERVAL");
     // <https://cloud.google.com/bigquery/docs/tables#table_naming>, <https://cloud.google.com/resource-manager/docs/creating-managing-projects>
     let mut named = |name: &str, wanted: &str, also: &'static [u8], day: &str| -> String {
         reader.parse(name, wanted, |text| {
@@ -194,7 +198,11 @@ fn read_bigquery(
         time_zone: time_zone.clone(),
         endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
         grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
-        flush_interval: reader.seconds("WRITERS__BQ__FLUSH_INTERVAL"),
+        // A client that waits for its row must not wait for others' besides.
+        flush_interval: match acknowledge {
+            Acknowledge::Written => Duration::ZERO,
+            _ => flush_interval,
+        },
         max_batch_rows: reader.integer("WRITERS__BQ__MAX_BATCH_SIZE", 1),
         answer_timeout: reader.seconds("WRITERS__BQ__ANSWER_TIMEOUT"),
         journal,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use real_streaming::config::variables::{ACCEPTED, PREFIX, VARIABLES};
-use real_streaming::config::{Config, LogConfig};
+use real_streaming::config::{Config, LogConfig, WriterConfig};
 use real_streaming::pipeline::Acknowledge;
 
 use crate::support::process::command;
@@ -298,13 +298,12 @@ fn substitutions_are_declared_used_and_explained() {
     }
 }
 
-/// The configuration of these variables on Cloud Run, with a destination that needs no cloud.
+/// The configuration of these variables on Cloud Run.
 #[track_caller]
 fn on_cloud_run(variables: impl IntoIterator<Item = (String, String)>) -> Config {
     let mut values: BTreeMap<String, String> = variables.into_iter().collect();
     values.insert("K_SERVICE".to_owned(), "real-streaming".to_owned());
     values.insert("PORT".to_owned(), "8080".to_owned());
-    values.insert(format!("{PREFIX}WRITERS__STRATEGY"), "memory".to_owned());
     Config::from_values(values).expect("a right configuration")
 }
 
@@ -336,7 +335,7 @@ fn the_variables_of_the_guide_are_right_on_cloud_run() {
 fn the_variables_of_the_predecessor_are_right_on_cloud_run() {
     let config = on_cloud_run(
         [
-            ("WRITERS__PROJECT_ID", "your_project_id"),
+            ("WRITERS__PROJECT_ID", "your-project-id"),
             ("WRITERS__BQ__DATASET_ID", "your_dataset_id"),
             ("WRITERS__BQ__TABLE_ID", "your_table_id"),
             ("WRITERS__PUBSUB__TOPIC_ID", "your_topic_id"),
@@ -347,6 +346,17 @@ fn the_variables_of_the_predecessor_are_right_on_cloud_run() {
         .map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned())),
     );
     assert!(config.cors.allowed_origins.is_empty());
+    let WriterConfig::BigQuery(writer) = &config.destinations[0].writer else {
+        panic!("BigQuery is where its table is named")
+    };
+    assert_eq!(
+        (writer.project.as_str(), writer.dataset.as_str()),
+        ("your-project-id", "your_dataset_id")
+    );
+    // Nobody waits for a timer where a 2xx says that the row is there.
+    assert_eq!(config.acknowledge, Acknowledge::Written);
+    assert_eq!(writer.flush_interval, std::time::Duration::ZERO);
+    assert_eq!(writer.journal, None);
 }
 
 #[test]

@@ -29,11 +29,17 @@ mod golden;
 mod hostile;
 mod independent;
 mod originals;
+#[cfg(feature = "bigquery")]
+mod paused;
+#[cfg(all(feature = "bigquery", feature = "pubsub"))]
+mod predecessor;
 mod pubsub;
 mod replay;
 mod restart;
 mod schema;
 mod senders;
+#[cfg(all(feature = "bigquery", feature = "delta"))]
+mod several;
 #[cfg(feature = "bigquery")]
 mod side_table;
 mod support;

@@ -32,7 +32,8 @@ type Replies = Pin<Box<dyn FutureStream<Item = Result<AppendRowsResponse, Status
 
 /// What becomes of a request.
 enum Reply {
-    Answer(AppendRowsResponse),
+    /// To so many written rows.
+    Answer(AppendRowsResponse, u64),
     End(Status),
     Cut,
     Hang,
@@ -51,14 +52,23 @@ pub(super) async fn serve(
     check_route(&metadata, "write_stream", &first.write_stream)?;
     let session = Session::new(fake.lock().next_number());
     let (replies, waiting) = mpsc::channel(MAX_WAITING);
-    tokio::spawn(answer_all(fake, session, requests, first, replies));
+    tokio::spawn(answer_all(
+        Arc::clone(&fake),
+        session,
+        requests,
+        first,
+        replies,
+    ));
     let stream = unfold(waiting, move |mut waiting| {
-        let connection = Arc::clone(&connection);
+        let (fake, connection) = (Arc::clone(&fake), Arc::clone(&connection));
         async move {
             let (due, reply) = waiting.recv().await?;
             sleep_until(due).await;
             match reply {
-                Reply::Answer(answer) => Some((Ok(answer), waiting)),
+                Reply::Answer(answer, rows) => {
+                    fake.lock().answered_rows += rows;
+                    Some((Ok(answer), waiting))
+                }
                 Reply::End(status) => Some((Err(status), waiting)),
                 Reply::Hang => std::future::pending().await,
                 Reply::Cut => {
@@ -88,7 +98,7 @@ async fn answer_all(
             (state.latency, state.idle_after)
         };
         let reply = answer(&fake, &mut session, request);
-        let is_over = !matches!(reply, Reply::Answer(_));
+        let is_over = !matches!(reply, Reply::Answer(..));
         if replies.send((arrived + latency, reply)).await.is_err() {
             return;
         }
@@ -135,19 +145,21 @@ fn answer(fake: &Fake, session: &mut Session, request: AppendRowsRequest) -> Rep
         Some(Fault::Status(code, message)) => return Reply::End(Status::new(code, message)),
         Some(Fault::Inside(code, cause, message)) => {
             let stream = session.stream_of(&request);
-            return Reply::Answer(error(inside(code, cause, message, &stream), &stream));
+            return Reply::Answer(error(inside(code, cause, message, &stream), &stream), 0);
         }
         _ => {}
     }
     let stream = session.stream_of(&request);
+    let before = state.written_rows;
     let outcome = session.write(&mut state, request);
+    let rows = state.written_rows - before;
     match (fault, outcome) {
         (Some(Fault::HideReply), _) => Reply::Cut,
         (Some(Fault::Hang { .. }), _) => Reply::Hang,
         (Some(Fault::DoneThenStatus(code, message)), _) => Reply::End(Status::new(code, message)),
-        (_, Ok(answer)) => Reply::Answer(answer),
+        (_, Ok(answer)) => Reply::Answer(answer, rows),
         (_, Err(No::End(status))) => Reply::End(status),
-        (_, Err(No::Inside(status))) => Reply::Answer(error(status, &stream)),
+        (_, Err(No::Inside(status))) => Reply::Answer(error(status, &stream), 0),
         (_, Err(No::Rows(row_errors))) => {
             let message = "Errors found while processing rows. Please refer to the row_errors field for details. The list may not be complete because of the size limitations.";
             let status = rpc::Status {
@@ -155,10 +167,11 @@ fn answer(fake: &Fake, session: &mut Session, request: AppendRowsRequest) -> Rep
                 message: format!("{message} Entity: {stream}"),
                 details: Vec::new(),
             };
-            Reply::Answer(AppendRowsResponse {
+            let answer = AppendRowsResponse {
                 row_errors,
                 ..error(status, &stream)
-            })
+            };
+            Reply::Answer(answer, 0)
         }
     }
 }

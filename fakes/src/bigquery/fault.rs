@@ -10,7 +10,8 @@ use tonic::Code;
 use super::storage::storage_error::StorageErrorCode;
 
 /// A kind of calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Call {
     /// A request of AppendRows.
     Append,

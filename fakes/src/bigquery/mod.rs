@@ -138,6 +138,25 @@ impl BigQuery {
             .collect()
     }
 
+    /// What a column of text holds in each row in which it is, without a look at the others.
+    pub fn texts(&self, table: &str, column: &str) -> Vec<String> {
+        let state = self.fake.lock();
+        let table = state.tables.get(&TableName::parse(table));
+        let chunks = table.iter().flat_map(|table| &table.chunks);
+        chunks
+            .flat_map(|chunk| {
+                let rows = chunk.rows.iter();
+                rows.filter_map(|row| row::text(&chunk.plan, row, column))
+            })
+            .collect()
+    }
+
+    /// Rows that were written although no reply said so.
+    pub fn unanswered_rows(&self) -> u64 {
+        let state = self.fake.lock();
+        state.written_rows - state.answered_rows
+    }
+
     /// How many rows a table has.
     pub fn row_count(&self, name: &str) -> usize {
         let state = self.fake.lock();

@@ -74,6 +74,24 @@ pub(super) fn read(plan: &Plan, encoded: &[u8]) -> Result<Row, String> {
     })
 }
 
+/// What a column of text holds, without a look at the others.
+pub(super) fn text(plan: &Plan, encoded: &[u8], column: &str) -> Option<String> {
+    let index = plan.fields.iter().position(|field| field.name == column)?;
+    let mut found = None;
+    let mut rest = encoded;
+    while !rest.is_empty() {
+        let key = varint(&mut rest).ok()?;
+        let raw = raw(key & 7, &mut rest).ok()?;
+        let number = u32::try_from(key >> 3).ok()?;
+        if let (Some(at), Raw::Bytes(bytes)) = (plan.by_number.get(&number), raw)
+            && *at == index
+        {
+            found = Some(bytes);
+        }
+    }
+    Some(str::from_utf8(found?).ok()?.to_owned())
+}
+
 fn message(plan: &Plan, encoded: &[u8], lost: &mut u64) -> Result<Value, String> {
     let mut values: Vec<Option<Value>> = plan.fields.iter().map(|_| None).collect();
     let mut rest = encoded;

@@ -102,6 +102,7 @@ impl Session {
         if !name.is_default() {
             state.stream(&name)?.append(&rows);
         }
+        state.written_rows += rows.len() as u64;
         let table = state.tables.get_mut(&name.table);
         let table = table.ok_or_else(|| Status::internal("the table was there"))?;
         table.chunks.push(Chunk { plan, rows });

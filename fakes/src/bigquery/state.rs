@@ -52,6 +52,9 @@ pub(super) struct State {
     /// Of so many rows one is checked.
     pub check_every: u64,
     pub rows_seen: u64,
+    pub written_rows: u64,
+    /// Those of them whose reply left.
+    pub answered_rows: u64,
     pub lost_fields: u64,
     pub foreign_replays: u64,
     pub table_lag: Duration,

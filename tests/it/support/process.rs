@@ -112,6 +112,26 @@ impl Process {
         TICK * used.filter_map(|ticks| ticks.parse::<u32>().ok()).sum()
     }
 
+    /// What it has logged so far.
+    pub fn output(folder: &Path) -> String {
+        std::fs::read_to_string(folder.join("output")).expect("its output")
+    }
+
+    /// Takes the processor away from it.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Gives it back.
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it can be told");
+    }
+
     /// Ends it without warning.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
@@ -120,8 +140,7 @@ impl Process {
 
     /// Tells it to stop and waits for its end.
     pub fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be told");
+        self.signal(rustix::process::Signal::TERM);
         self.child.wait().expect("it ends")
     }
 }

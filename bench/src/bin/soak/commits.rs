@@ -11,6 +11,7 @@ use clap::Args;
 use real_streaming_bench::Failure;
 use real_streaming_bench::collector::{Collector, Settings, table};
 use real_streaming_bench::load::{Pace, Plan, Stop};
+use real_streaming_bench::machine::Growth;
 
 use crate::Soak;
 
@@ -120,20 +121,16 @@ fn observe(
         *samples.last().unwrap_or(&Sample::default()),
     );
     let is_visible = prober.finish()?;
-    let growth = memory_growth(&samples);
-    println!(
-        "memory: {} MiB in the second quarter, {} MiB in the last",
-        growth.0 / 1024,
-        growth.1 / 1024
-    );
-    let is_flat = growth.1 <= growth.0 + growth.0 / 5 + 10 * 1024;
+    let sizes: Vec<u64> = samples.iter().map(|sample| sample.resident_kib).collect();
+    let growth = Growth::of(&sizes);
+    println!("memory: {growth}");
     let probes = probes.to_string_lossy().into_owned();
     soak.finish(
         collector,
         &mut client,
         &["--one-process", "--all-accepted", "--probes", &probes],
     )?;
-    match (is_visible, is_flat) {
+    match (is_visible, growth.is_flat()) {
         (true, true) => Ok(()),
         (false, _) => Err("events were not visible as they should be".into()),
         (true, false) => Err("memory grows".into()),
@@ -225,34 +222,4 @@ fn print_sample(elapsed: Duration, sample: Sample) {
         sample.log_files,
         sample.resident_kib / 1024,
     );
-}
-
-/// Median memory in the second quarter of the run and in the last, KiB.
-fn memory_growth(samples: &[Sample]) -> (u64, u64) {
-    let median = |part: &[Sample]| {
-        let mut sizes: Vec<u64> = part.iter().map(|sample| sample.resident_kib).collect();
-        sizes.sort_unstable();
-        sizes.get(sizes.len() / 2).copied().unwrap_or(0)
-    };
-    let quarter = samples.len() / 4;
-    (
-        median(&samples[quarter..samples.len() / 2]),
-        median(&samples[samples.len() - quarter..]),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn growth_is_told_from_the_middle_of_quarters() {
-        let sizes = [9, 9, 5, 5, 5, 7, 8, 8];
-        let samples = sizes.map(|resident_kib| Sample {
-            resident_kib,
-            ..Sample::default()
-        });
-        assert_eq!(memory_growth(&samples), (5, 8));
-        assert_eq!(memory_growth(&[]), (0, 0));
-    }
 }

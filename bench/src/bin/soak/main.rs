@@ -6,6 +6,8 @@
 //! - `commits`: thousands of commits: files, transaction log, memory, how soon an event is visible
 //! - `crowd`: thousands of idle and slow connections beside the good ones
 //! - `visibility`: only how soon an event is visible
+//! - `bigquery-…`: against the fake BigQuery, see [`bigquery`]
+//! - `pubsub-roundtrip`: to a topic, and from its subscription into the table
 //!
 //! Exits with 1 on any breach. The seed is printed; a run with the same seed sends the same events and
 //! kills after the same times.
@@ -21,10 +23,13 @@ use real_streaming_bench::load::{Client, Pace, Plan, Stop};
 use real_streaming_bench::machine::Folder;
 use real_streaming_bench::mix::Mix;
 use real_streaming_bench::oracle::Oracle;
+use real_streaming_bench::verdict::Verdict;
 
+mod bigquery;
 mod commits;
 mod crowd;
 mod kill9;
+mod pubsub;
 
 /// Longest time until everything is delivered once the load has ended.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
@@ -77,6 +82,11 @@ enum Scenario {
     Crowd(crowd::Options),
     /// How soon an event is visible.
     Visibility(commits::VisibilityOptions),
+    /// Against the fake BigQuery.
+    #[command(flatten)]
+    Bigquery(bigquery::Scenario),
+    /// To a topic, and from its subscription into the table.
+    PubsubRoundtrip(pubsub::Options),
 }
 
 /// What every scenario works with.
@@ -98,14 +108,23 @@ impl Soak {
         Collector::start(&self.collector, self.path(), settings)
     }
 
+    fn oracle(&self) -> PathBuf {
+        self.path().join("oracle")
+    }
+
     fn client(&self, connections: usize) -> Result<Client, Failure> {
-        let oracle = Oracle::create(&self.path().join("oracle"))?;
+        let oracle = Oracle::create(&self.oracle())?;
         // The run's digits are the seed that gives them.
         Client::new(
             connections,
             Mix::new(self.run - 1_000_000_000_000)?,
             Some(oracle),
         )
+    }
+
+    /// On what was answered to this client, with nothing found yet.
+    fn verdict(&self, client: &Client) -> Result<Verdict, Failure> {
+        Verdict::new(self.run, client.numbers(), &self.oracle())
     }
 
     /// A Python script of ours, with what all of them want to know.
@@ -120,13 +139,13 @@ impl Soak {
         command
     }
 
-    /// Pays what is owed, waits until all is delivered, stops the collector and has everything checked.
-    fn finish(
-        &self,
-        collector: Collector,
-        client: &mut Client,
-        check: &[&str],
-    ) -> Result<(), Failure> {
+    /// Where the collector's counts are, once it is settled.
+    fn page(&self) -> PathBuf {
+        self.path().join("metrics")
+    }
+
+    /// Pays what is owed, waits until all is delivered and stops the collector.
+    fn settle(&self, collector: Collector, client: &mut Client) -> Result<(), Failure> {
         let start = Instant::now();
         while client.owed() > 0 {
             if start.elapsed() > PAY_LIMIT {
@@ -150,20 +169,30 @@ impl Soak {
             "everything delivered {:.1} s later",
             start.elapsed().as_secs_f64()
         );
-        let page = self.path().join("metrics");
-        std::fs::write(&page, metrics.text)?;
+        std::fs::write(self.page(), metrics.text)?;
         let (status, time) = collector.child.stop(STOP_LIMIT)?;
         if !status.success() {
             return Err(format!("SIGTERM ended it with {status}, not with 0").into());
         }
         println!("stopped in {:.1} s", time.as_secs_f64());
+        Ok(())
+    }
+
+    /// Settles the collector and has everything checked.
+    fn finish(
+        &self,
+        collector: Collector,
+        client: &mut Client,
+        check: &[&str],
+    ) -> Result<(), Failure> {
+        self.settle(collector, client)?;
         let mut command = self.script("check.py");
         command
             .arg("--oracle")
-            .arg(self.path().join("oracle"))
+            .arg(self.oracle())
             .arg("--numbers")
             .arg(client.numbers().to_string());
-        command.arg("--metrics").arg(page).args(check);
+        command.arg("--metrics").arg(self.page()).args(check);
         let status = command
             .status()
             .map_err(|error| format!("{}: {error}", self.python.display()))?;
@@ -221,6 +250,8 @@ fn main() -> Result<ExitCode, Failure> {
         Scenario::Commits(options) => commits::run(&soak, options),
         Scenario::Crowd(options) => crowd::run(&soak, options),
         Scenario::Visibility(options) => commits::visibility(&soak, options),
+        Scenario::Bigquery(scenario) => bigquery::run(&mut soak, scenario),
+        Scenario::PubsubRoundtrip(options) => pubsub::run(&soak, options),
     };
     if let Err(error) = &result {
         println!("FAILED with seed {seed}: {error}");
