@@ -9,6 +9,7 @@ with its standard input. Messages are put together by hand, as only a few fields
 import glob
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def main():
     project, topic, subscription = sys.argv[1:]
     topic = f"projects/{project}/topics/{topic}"
     subscription = f"projects/{project}/subscriptions/{subscription}"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     process, host = start()
     try:
         channel = grpc.insecure_channel(host, options=[("grpc.max_receive_message_length", 64 << 20)])

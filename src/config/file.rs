@@ -82,7 +82,9 @@ D=[]
 
     #[test]
     fn the_template_is_understood_with_every_line_in_force() {
-        let text = include_str!("../../.env.template").replace("#APP_CONFIG", "APP_CONFIG");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.template");
+        let text = fs::read_to_string(path).expect("the template");
+        let text = text.replace("#APP_CONFIG", "APP_CONFIG");
         let lines: Vec<_> = parse(&text)
             .map(|line| line.expect("a right line"))
             .collect();

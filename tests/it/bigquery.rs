@@ -442,6 +442,7 @@ async fn without_a_journal_nothing_is_lost_and_only_what_is_not_known_is_doubled
     assert_eq!(counts.len(), 30);
     let doubled: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
     assert_eq!(doubled, [(&"20".to_owned(), &2)]);
+    assert_eq!(bigquery.unanswered_rows(), 1, "which is the one");
     assert!(bigquery.streams().is_empty(), "only the default stream");
     collector.stop().await;
 }

@@ -7,7 +7,7 @@ use real_streaming_fakes::bigquery::fault::Call;
 use tempfile::TempDir;
 
 use crate::support::process::Process;
-use crate::support::{event, metrics, post};
+use crate::support::{event, eventually, metrics, post};
 
 const TABLE: &str = "shop.analytics.events";
 /// Longer than anything waits here.
@@ -83,9 +83,7 @@ async fn a_row_that_was_on_its_way_is_written() {
     bigquery.latency(Duration::from_millis(500));
     let address = process.address;
     let request = tokio::spawn(async move { post(address, &event("1")).await });
-    while bigquery.calls(Call::Append) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("it is on its way", || bigquery.calls(Call::Append) > 0).await;
     process.pause();
     bigquery.cut_connections();
     tokio::time::sleep(PAUSE).await;

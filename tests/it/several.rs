@@ -1,5 +1,7 @@
 //! BigQuery and Delta Lake at once: each has its own cursor and speed, and whether one is required decides what waits for it.
 
+use std::time::{Duration, Instant};
+
 use real_streaming_fakes::bigquery::BigQuery;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -8,6 +10,8 @@ use crate::support::process::{self, Process};
 use crate::support::{event, eventually, metrics, post, request};
 
 const TABLE: &str = "shop.analytics.events";
+/// A waited-for thing must come within this time, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn bigquery() -> BigQuery {
     let bigquery = BigQuery::start().await;
@@ -63,14 +67,24 @@ fn in_delta(folder: &TempDir) -> Vec<String> {
     ids
 }
 
-async fn told_by_readiness(process: &Process) -> (u16, Vec<(bool, u64)>) {
-    let answer = request(process.address, "GET", "/readiness", &[], b"").await;
-    let told = answer.json()["destinations"].as_array().unwrap().clone();
-    let states = told.iter().map(|one| {
-        let pending = one["pending"].as_u64().expect("a number");
-        (one["healthy"] == true, pending)
-    });
-    (answer.status, states.collect())
+/// Waits until `/readiness` tells this of both: whether it is healthy, and how many rows it has not got. Events are taken
+/// all the while.
+async fn readiness_tells(process: &Process, is_told: impl Fn(&[(bool, u64)]) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let answer = request(process.address, "GET", "/readiness", &[], b"").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let told = answer.json()["destinations"].as_array().unwrap().clone();
+        let states = told.iter().map(|one| {
+            let pending = one["pending"].as_u64().expect("a number");
+            (one["healthy"] == true, pending)
+        });
+        let states: Vec<_> = states.collect();
+        if is_told(&states) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{states:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,13 +98,7 @@ async fn one_that_is_away_does_not_slow_the_other_and_gets_all_later() {
     send(&process, 10..30).await;
     eventually("the other one has them", || in_delta(&folder).len() == 30).await;
     assert_eq!(in_bigquery(&bigquery).len(), 10);
-    loop {
-        let (status, states) = told_by_readiness(&process).await;
-        assert_eq!(status, 200, "events are taken");
-        if states == [(false, 20), (true, 0)] {
-            break;
-        }
-    }
+    readiness_tells(&process, |states| states == [(false, 20), (true, 0)]).await;
     // Each goes on where it was, also in another life.
     assert!(process.terminate().success());
     bigquery.heal();
@@ -145,13 +153,7 @@ async fn an_optional_one_is_waited_for_by_nobody_and_may_miss_what_it_is_too_slo
     send(&process, 0..50).await;
     assert_eq!(in_delta(&folder), ids(0..50), "a 2xx says that it is there");
     assert!(in_bigquery(&bigquery).is_empty());
-    loop {
-        let (status, states) = told_by_readiness(&process).await;
-        assert_eq!(status, 200, "an optional one does not keep events out");
-        if states[0].1 <= 10 {
-            break;
-        }
-    }
+    readiness_tells(&process, |states| states[0].1 <= 10).await;
     bigquery.heal();
     send(&process, 50..60).await;
     eventually("it takes what comes once it is back", || {

@@ -37,8 +37,8 @@ const REDELIVERED_AFTER: Duration = Duration::from_secs(15);
 
 /// `pubsub.py`: an emulator, and what plays a trick on its subscribers.
 struct Emulator {
-    _child: Child,
-    commands: ChildStdin,
+    child: Option<Child>,
+    commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     host: String,
 }
@@ -54,8 +54,8 @@ impl Emulator {
         let mut child = Child::spawn(&mut command)?;
         let (commands, answers) = child.pipes().ok_or("no pipes")?;
         let mut this = Self {
-            _child: child,
-            commands,
+            child: Some(child),
+            commands: Some(commands),
             answers: BufReader::new(answers),
             host: String::new(),
         };
@@ -73,8 +73,17 @@ impl Emulator {
 
     /// Pulls so many messages, acknowledges none, and publishes each again; how many.
     fn double(&mut self, count: u64) -> Result<u64, Failure> {
-        writeln!(self.commands, "{count}")?;
+        let commands = self.commands.as_mut().ok_or("it has ended")?;
+        writeln!(commands, "{count}")?;
         Ok(self.line()?.parse()?)
+    }
+}
+
+impl Drop for Emulator {
+    /// Lets the script end by itself, as the emulator is a process of its.
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        drop(self.child.take().map(Child::wait));
     }
 }
 

@@ -25,10 +25,14 @@ pub(crate) struct Options {
 /// What is sent before BigQuery goes away.
 const BEFORE: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 32;
+/// Seconds for which duplicates are known. They take memory with BigQuery or without, so the window is full before growth
+/// is looked for.
+const DEDUPE_WINDOW: u64 = 10;
 
 pub(crate) fn run(soak: &Soak, options: &Options) -> Result<(), Failure> {
     let mut fake = fake(100)?;
-    let collector = soak.start(&fake.takes(TABLE, Settings::default()))?;
+    let settings = Settings::default().with("DEDUPE__WINDOW", DEDUPE_WINDOW);
+    let collector = soak.start(&fake.takes(TABLE, settings))?;
     let mut client = soak.client(CONNECTIONS)?;
     let mut load = |time| {
         let plan = Plan::new(Pace::Open(options.rate), Stop::After(time));
