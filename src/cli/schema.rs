@@ -15,6 +15,9 @@ pub(super) struct Arguments {
     /// For BigQuery: instead a view of this table, as project.dataset.table, that shows doubled rows once.
     #[arg(long, value_name = "TABLE")]
     view: Option<String>,
+    /// For BigQuery: the table of rejected rows, or its view of those that wait.
+    #[arg(long)]
+    dead_letter: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -29,9 +32,14 @@ enum Target {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
+    let is_other = !matches!(arguments.target, Target::Bigquery);
+    if is_other && (arguments.dead_letter || arguments.view.is_some()) {
+        return super::failed(&"--view and --dead-letter are for bigquery only");
+    }
     let text = match (arguments.target, arguments.view) {
-        (Target::Bigquery, Some(table)) => schema::bigquery::view(&table),
-        (_, Some(_)) => return super::failed(&"there is a view for bigquery only"),
+        (_, Some(table)) if arguments.dead_letter => schema::bigquery::dead_letter::view(&table),
+        (_, Some(table)) => schema::bigquery::view(&table),
+        (_, None) if arguments.dead_letter => pretty(&schema::bigquery::dead_letter::table()),
         (Target::Bigquery, None) => pretty(&schema::bigquery::table()),
         #[cfg(feature = "delta")]
         (Target::Arrow, None) => schema::arrow::schema()

@@ -10,9 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConfig, ServerConfig};
-use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
+use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
+mod dead_letter;
 mod http;
 #[cfg(feature = "pubsub")]
 mod pubsub;
@@ -21,6 +22,7 @@ mod reader;
 pub mod variables;
 mod writers;
 
+pub use dead_letter::DeadLetterConfig;
 pub use reader::Fault;
 use variables::{PREFIX, VARIABLES};
 

@@ -125,12 +125,6 @@ fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::big
         "the name of a table: letters, digits, '_', '-'",
         b"_-",
     );
-    let mut endpoint = |name: &str| -> String {
-        reader.parse(name, "an address such as https://example.com", |text| {
-            let is_address = text.starts_with("https://") || text.starts_with("http://");
-            is_address.then(|| text.to_owned())
-        })
-    };
     let target = format!("bigquery:{project}.{dataset}.{table}");
     let file = format!(
         "{:016x}.jsonl",
@@ -141,13 +135,21 @@ fn read_bigquery(reader: &mut Reader, journals: &Journals) -> crate::writer::big
         project,
         dataset,
         table,
-        endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
-        grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
+        endpoint: endpoint(reader, "WRITERS__BQ__ENDPOINT"),
+        grpc_endpoint: endpoint(reader, "WRITERS__BQ__GRPC_ENDPOINT"),
         flush_interval: reader.seconds("WRITERS__BQ__FLUSH_INTERVAL"),
         max_batch_rows: reader.integer("WRITERS__BQ__MAX_BATCH_SIZE", 1),
         answer_timeout: reader.seconds("WRITERS__BQ__ANSWER_TIMEOUT"),
         journal,
     }
+}
+
+#[cfg(feature = "bigquery")]
+pub(super) fn endpoint(reader: &mut Reader, name: &str) -> String {
+    reader.parse(name, "an address such as https://example.com", |text| {
+        let is_address = text.starts_with("https://") || text.starts_with("http://");
+        is_address.then(|| text.to_owned())
+    })
 }
 
 #[cfg(feature = "delta")]

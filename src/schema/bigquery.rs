@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use super::descriptor::{Column, ColumnKind, events, pool};
 
+pub mod dead_letter;
+
 /// Schema, partitioning and clustering of the table.
 pub fn table() -> Value {
     let table = events();

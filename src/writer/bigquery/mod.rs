@@ -8,6 +8,7 @@
 //! tables       REST: the table            connection   one stream of requests and answers
 //! appender     which stream, at what offset            journal      what was about to be sent
 //! error        what each error asks for            side         another table beside that of the events
+//! listing      the rows of such a table, as REST tells them
 //! ```
 
 use std::collections::HashSet;
@@ -29,12 +30,14 @@ mod appender;
 mod connection;
 mod error;
 mod journal;
+mod listing;
 mod side;
 mod tables;
 
 use appender::Appender;
 use error::Reaction;
 use journal::Journal;
+pub use listing::Listing;
 pub use side::{Place, RefusedRow, SideTable};
 pub use tables::Definition;
 use tables::Tables;

@@ -16,6 +16,7 @@ use crate::writer::google::Access;
 
 use super::appender::Appender;
 use super::error::Reaction;
+use super::listing::Listing;
 use super::tables::{Definition, Tables};
 use super::{Config, MAX_REQUEST_BYTES, TableName};
 
@@ -148,6 +149,16 @@ impl SideTable {
         }
         refused.sort_by_key(|row| row.index);
         Ok(refused)
+    }
+
+    /// Some rows from the place that `next` of an earlier listing told, of these columns (`a`, `a.b`) only. New rows may be
+    /// seen late: the interface shows what came in the last minutes when it likes.
+    ///
+    /// # Errors
+    /// Transient and fatal ones; never `Rejected`.
+    pub async fn list(&self, columns: &[&str], from: Option<&str>) -> Result<Listing, WriteError> {
+        let table = self.prepared().await?;
+        self.tables.list(&table, columns, from).await
     }
 
     async fn prepared(&self) -> Result<TableName, WriteError> {
