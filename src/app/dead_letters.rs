@@ -29,6 +29,10 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 enum Place {
     Folder(PathBuf),
+    #[cfg_attr(
+        not(any(feature = "bigquery", feature = "delta", feature = "pubsub")),
+        expect(dead_code, reason = "only a folder is known")
+    )]
     Elsewhere {
         letters: Arc<dyn Letters>,
         /// `None` if it cannot be read.
