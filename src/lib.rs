@@ -6,7 +6,7 @@
 //! cli        one file a subcommand
 //! app        composition root: Config → App, run, drain
 //! config     environment → each floor's own Config
-//! http       router, limits, endpoints        consume  messages of a subscription
+//! http       router, limits, endpoints        consume  messages of a subscription     letters  kinds of dead letters
 //! pipeline   intake, receipt, delivery, dead letter
 //! writer     one attempt to write a batch       log  append-only sequence     enrich  pure steps
 //! durable    small durable acts on files        ledger  outcomes, counters
@@ -23,6 +23,7 @@ pub mod durable;
 pub mod enrich;
 pub mod http;
 pub mod ledger;
+pub mod letters;
 pub mod log;
 pub mod pipeline;
 pub mod schema;

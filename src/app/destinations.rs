@@ -11,9 +11,7 @@ use crate::config::{Config, DestinationConfig, From, WriterConfig};
 use crate::durable::Disk;
 use crate::ledger::{Destination, Ledger};
 use crate::log::Log;
-use crate::pipeline::{
-    Cursor, Cursors, DeadLetter, DeadLetterConfig, DeadLetterFolder, Delivery, Stop, Told, Verdicts,
-};
+use crate::pipeline::{Cursor, Cursors, Delivery, Stop, Told, Verdicts};
 use crate::schema::{LogId, SequenceNumber};
 #[cfg(feature = "bigquery")]
 use crate::writer::bigquery::BigQueryWriter;
@@ -24,6 +22,7 @@ use crate::writer::memory::MemoryWriter;
 use crate::writer::pubsub::PubSubWriter;
 use crate::writer::{Limits, Writer};
 
+use super::dead_letters::DeadLetters;
 use super::{StartError, Target};
 
 /// How long the start waits for a destination before it goes on without.
@@ -97,10 +96,9 @@ pub(super) async fn ask(
 }
 
 pub(super) struct Parts<'a> {
-    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) dead_letters: &'a DeadLetters,
     pub(super) verdicts: &'a Arc<Verdicts>,
     pub(super) config: &'a Config,
-    pub(super) disk: &'a Arc<dyn Disk>,
     pub(super) log: &'a Arc<dyn Log>,
     pub(super) identities: &'a [LogId],
     pub(super) cursors: Option<&'a Cursors>,
@@ -147,21 +145,14 @@ pub(super) fn delivery(
         parts.log.durable(),
     ));
     parts.ledger.add_destination(Arc::clone(&counts));
-    let dead_letter = match &parts.config.dead_letter {
-        DeadLetterConfig::Folder(folder) => DeadLetter::Folder(DeadLetterFolder::open(
-            Arc::clone(parts.clock),
-            Arc::clone(parts.disk),
-            folder,
-            &name,
-            parts.log.id(),
-            position,
-        )?),
+    let verdicts = if target.delivery.max_lag.is_some() {
         // Nobody waits for an optional destination.
-        DeadLetterConfig::Nowhere if target.delivery.max_lag.is_some() => {
-            DeadLetter::Nowhere(Arc::default())
-        }
-        DeadLetterConfig::Nowhere => DeadLetter::Nowhere(Arc::clone(parts.verdicts)),
+        Arc::default()
+    } else {
+        Arc::clone(parts.verdicts)
     };
+    let log = parts.log.as_ref();
+    let dead_letter = parts.dead_letters.of(&name, log, position, verdicts)?;
     let mut delivery = Delivery {
         writer: target.writer,
         log: Arc::clone(parts.log),

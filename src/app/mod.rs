@@ -26,17 +26,19 @@ use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
 
 use crate::pipeline::{
-    Acknowledge, Cursors, DeadLetterConfig, Dedupe, Delivery, DeliveryConfig, Fates, Intake,
-    Journals, Replays, Stop, Unfinished, Verdicts, release_settled,
+    Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Replays, Sent, Stop,
+    Unfinished, Verdicts, release_settled,
 };
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
 #[cfg(feature = "bigquery")]
 use crate::writer::bigquery;
 
+mod dead_letters;
 mod destinations;
 mod totals;
 
+use dead_letters::DeadLetters;
 use destinations::{Asked, Parts, ask, delivery, report_orphans, target};
 use totals::Totals;
 
@@ -161,14 +163,8 @@ impl App {
         };
         let (log, identities, cursors, asked) = open_log(config, &targets, &disk, &clock).await?;
         // Before anything is delivered: the log has forgotten nothing yet.
-        let dead_letters = match &config.dead_letter {
-            DeadLetterConfig::Folder(folder) => {
-                let journals = Journals::open(Arc::clone(&disk), folder, log.as_ref())?;
-                Some((folder.clone(), journals))
-            }
-            DeadLetterConfig::Nowhere => None,
-        };
-        let replayed = dead_letters.as_ref().map(|(_, journals)| journals.count());
+        let dead_letters =
+            DeadLetters::open(config, dir.as_deref(), &disk, &clock, log.as_ref()).await?;
         let totals = dir.as_ref().map(|dir| Totals::new(Arc::clone(&disk), dir));
         let earlier = totals
             .as_ref()
@@ -178,7 +174,7 @@ impl App {
         let ledger = Arc::new(Ledger::new(
             earlier,
             log.durable().borrow().0,
-            replayed.transpose()?.unwrap_or_default(),
+            dead_letters.replayed()?,
             Arc::new(LogCounts(Arc::clone(&log))),
         ));
 
@@ -187,10 +183,9 @@ impl App {
         let mut deliveries = Vec::new();
         for (target, asked) in targets.into_iter().zip(asked) {
             let parts = Parts {
-                clock: &clock,
+                dead_letters: &dead_letters,
                 verdicts: &verdicts,
                 config,
-                disk: &disk,
                 log: &log,
                 identities: &identities,
                 cursors: cursors.as_ref(),
@@ -218,7 +213,7 @@ impl App {
             Arc::clone(&ledger),
             config.acknowledge,
             required,
-            dead_letters.is_none().then_some(verdicts),
+            (!dead_letters.are_kept()).then_some(verdicts),
             MAX_RECORD_BYTES,
         ));
         if config.acknowledge == Acknowledge::Queued {
@@ -235,11 +230,13 @@ impl App {
                 (Arc::clone(&intake), Arc::clone(&clock), Arc::clone(&disk));
             Consumer::new(source, intake, clock, disk, folder)
         });
+        let searched = dead_letters.searched();
+        let (source, journals) = dead_letters.source();
         let replays = Replays {
             log: Arc::clone(&log),
             ledger: Arc::clone(&ledger),
-            disk: Arc::clone(&disk),
-            folder: dead_letters.clone(),
+            source,
+            journals,
             destinations: deliveries
                 .iter()
                 .map(|delivery| {
@@ -250,6 +247,7 @@ impl App {
                 })
                 .collect(),
             is_durable: dir.is_some(),
+            sent: Sent::default(),
             turn: tokio::sync::Mutex::new(Unfinished::default()),
         };
         let shared = Arc::new(Shared {
@@ -266,7 +264,7 @@ impl App {
                 Arc::clone(&log),
                 Arc::clone(&ledger),
                 Arc::clone(&disk),
-                dead_letters,
+                searched,
             ),
             replays: Arc::new(replays),
         });

@@ -16,9 +16,12 @@ pub(super) struct Arguments {
     /// For BigQuery: instead a view of this table, as project.dataset.table, that shows doubled rows once.
     #[arg(long, value_name = "TABLE")]
     view: Option<String>,
+    /// For BigQuery: the table of rejected rows, or its view of those that wait.
+    #[arg(long)]
+    dead_letter: bool,
     /// For BigQuery: instead a view of this table of the predecessor, as project.dataset.table, and ours beside it, under the
     /// predecessor's names and types.
-    #[arg(long, value_name = "TABLE", conflicts_with = "view")]
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["view", "dead_letter"])]
     migrate: Option<String>,
     /// Which column the predecessor's table has.
     #[arg(long, value_enum, requires = "migrate", default_value = "event_id")]
@@ -48,23 +51,31 @@ enum Target {
 }
 
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let text = match (arguments.target, arguments.view, arguments.migrate) {
-        (Target::Bigquery, Some(table), _) => schema::bigquery::view(&table),
-        (Target::Bigquery, None, Some(table)) => migrating(&table, arguments.old_has),
-        (_, Some(_), _) | (_, _, Some(_)) => {
-            return super::failed(&"there is a view for bigquery only");
+    let text = match arguments.target {
+        Target::Bigquery => bigquery(&arguments),
+        _ if arguments.view.is_some() || arguments.migrate.is_some() || arguments.dead_letter => {
+            return super::failed(&"--view, --migrate and --dead-letter are for bigquery only");
         }
-        (Target::Bigquery, None, None) => pretty(&schema::bigquery::table()),
         #[cfg(feature = "delta")]
-        (Target::Arrow, None, None) => schema::arrow::schema()
+        Target::Arrow => schema::arrow::schema()
             .fields()
             .iter()
             .map(|field| format!("{field}\n"))
             .collect(),
-        (Target::Openapi, None, None) => pretty(&crate::http::openapi::document()),
+        Target::Openapi => pretty(&crate::http::openapi::document()),
     };
     print!("{text}");
     ExitCode::SUCCESS
+}
+
+fn bigquery(arguments: &Arguments) -> String {
+    match (&arguments.view, &arguments.migrate) {
+        (Some(table), _) if arguments.dead_letter => schema::bigquery::dead_letter::view(table),
+        (Some(table), _) => schema::bigquery::view(table),
+        (None, Some(table)) => migrating(table, arguments.old_has),
+        (None, None) if arguments.dead_letter => pretty(&schema::bigquery::dead_letter::table()),
+        (None, None) => pretty(&schema::bigquery::table()),
+    }
 }
 
 fn migrating(table: &str, old_has: OldHas) -> String {

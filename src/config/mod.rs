@@ -10,9 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConfig, ServerConfig};
-use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig, DeliveryConfig};
+use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
+mod dead_letter;
 mod file;
 mod http;
 #[cfg(feature = "pubsub")]
@@ -22,6 +23,7 @@ mod reader;
 pub mod variables;
 mod writers;
 
+pub use dead_letter::DeadLetterConfig;
 pub use reader::Fault;
 use variables::{PREFIX, VARIABLES};
 

@@ -12,6 +12,25 @@ use super::variables::PREFIX;
 const EMULATOR: &str = "PUBSUB_EMULATOR_HOST";
 
 pub(super) fn read(reader: &mut Reader, acknowledge: Acknowledge) -> Config {
+    Config {
+        project: project(reader),
+        topic: id(reader, "WRITERS__PUBSUB__TOPIC_ID", "topic"),
+        is_awaited: acknowledge == Acknowledge::Written,
+        ..read_how(reader)
+    }
+}
+
+/// The topic of `project/topic`, with how rows are published anywhere. `None` if it is none.
+pub(super) fn read_topic(reader: &mut Reader, name: &str) -> Option<Config> {
+    let (project, topic) = name.split_once('/')?;
+    (is_project(project) && is_id(topic)).then(|| Config {
+        project: project.to_owned(),
+        topic: topic.to_owned(),
+        ..read_how(reader)
+    })
+}
+
+fn read_how(reader: &mut Reader) -> Config {
     let integers = reader.parse("WRITERS__PUBSUB__INTEGERS", "number or string", |text| {
         Some(Choice(Some(match text {
             "number" => Integers::Numbers,
@@ -28,14 +47,11 @@ pub(super) fn read(reader: &mut Reader, acknowledge: Acknowledge) -> Config {
         },
     );
     Config {
-        project: project(reader),
-        topic: id(reader, "WRITERS__PUBSUB__TOPIC_ID", "topic"),
         create: reader.boolean("WRITERS__PUBSUB__CREATE"),
         integers: integers.0.unwrap_or_default(),
         max_batch_rows,
         max_batch_bytes: to_usize(reader.bytes("WRITERS__PUBSUB__MAX_BYTES")),
         flush_interval: reader.seconds("WRITERS__PUBSUB__FLUSH_INTERVAL"),
-        is_awaited: acknowledge == Acknowledge::Written,
         publish_timeout: reader.seconds("WRITERS__PUBSUB__PUBLISH_TIMEOUT"),
         emulator: reader.plain(EMULATOR).map(str::to_owned),
         ..Config::default()
@@ -52,8 +68,7 @@ pub(super) fn read_subscription(reader: &mut Reader) -> crate::consume::Config {
 
 fn project(reader: &mut Reader) -> String {
     let project = read_project(reader).unwrap_or_default();
-    let is_safe = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
-    if project.is_empty() || !project.chars().all(is_safe) {
+    if !is_project(&project) {
         reader.fault(
             &format!("{PREFIX}WRITERS__PROJECT_ID"),
             "must be the id of your project on Google Cloud",
@@ -62,15 +77,23 @@ fn project(reader: &mut Reader) -> String {
     project
 }
 
-/// The id of a topic or subscription (<https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names>).
-fn id(reader: &mut Reader, name: &str, of: &str) -> String {
-    let id = reader.text(name);
+fn is_project(project: &str) -> bool {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+    !project.is_empty() && project.chars().all(is_safe)
+}
+
+/// Whether it is the id of a topic or subscription (<https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names>).
+fn is_id(id: &str) -> bool {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "-_.~+%".contains(c);
-    let is_right = (3..=255).contains(&id.len())
+    (3..=255).contains(&id.len())
         && id.starts_with(|c: char| c.is_ascii_alphabetic())
         && !id.starts_with("goog")
-        && id.chars().all(is_safe);
-    if !is_right {
+        && id.chars().all(is_safe)
+}
+
+fn id(reader: &mut Reader, name: &str, of: &str) -> String {
+    let id = reader.text(name);
+    if !is_id(&id) {
         let message = format!(
             "must be the id of your {of}, such as events: 3 to 255 letters, digits or -_.~+%, a letter first, not the path with projects/"
         );

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::http::BodyLimits;
-use crate::pipeline::{Acknowledge, DeadLetterConfig, DedupeConfig};
+use crate::pipeline::{Acknowledge, DedupeConfig};
 use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{Config, From, Invalid, LogConfig, LogFormat, http, writers};
+use super::{Config, From, Invalid, LogConfig, LogFormat, dead_letter, http, writers};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 pub(super) const CLOUD_RUN: &str = "K_SERVICE";
@@ -20,9 +20,6 @@ const DISK_LOG_BYTES: u64 = 10 << 30;
 
 /// The same in memory: it must fit into a small container, beside everything else.
 const MEMORY_LOG_BYTES: u64 = 128 << 20;
-
-/// Where rejected rows go unless it is told.
-const DEAD_LETTER_FOLDER: &str = "./data/dead_letter";
 
 impl Config {
     /// The configuration that these variables say.
@@ -53,7 +50,7 @@ impl Config {
             );
         }
         config.consume = Some(super::pubsub::read_subscription(&mut reader));
-        if config.dead_letter == DeadLetterConfig::Nowhere {
+        if config.dead_letter.folder().is_none() {
             reader.fault(
                 &format!("{PREFIX}DEAD_LETTER__URI"),
                 "must be a path to consume a subscription: messages that are no rows are kept there",
@@ -80,7 +77,14 @@ impl Config {
             LogConfig::Disk(log) => Some(log.dir.join("journals")),
             LogConfig::Memory { .. } => None,
         };
-        let dead_letter = read_dead_letter(reader, &log);
+        let destinations = writers::read_destinations(
+            reader,
+            &journals,
+            acknowledge,
+            &enrich.time_zone,
+            &strategies,
+        );
+        let dead_letter = dead_letter::read(reader, &log, &destinations);
         Self {
             log_format: if is_qa {
                 LogFormat::Text
@@ -112,13 +116,7 @@ impl Config {
                 window: reader.seconds("DEDUPE__WINDOW"),
                 max_entries: reader.integer("DEDUPE__MAX_ENTRIES", 1),
             },
-            destinations: writers::read_destinations(
-                reader,
-                &journals,
-                acknowledge,
-                &enrich.time_zone,
-                &strategies,
-            ),
+            destinations,
             #[cfg(feature = "bigquery")]
             subscribed_table: writers::read_subscribed_table(
                 reader,
@@ -233,35 +231,6 @@ fn read_acknowledge(reader: &mut Reader, log: &LogConfig) -> Acknowledge {
         }
         (LogConfig::Memory { .. }, choice) => choice.unwrap_or(Acknowledge::Written),
         (LogConfig::Disk(_), choice) => choice.unwrap_or(Acknowledge::Spooled),
-    }
-}
-
-fn read_dead_letter(reader: &mut Reader, log: &LogConfig) -> DeadLetterConfig {
-    let choice = reader.parse(
-        "DEAD_LETTER__URI",
-        "a path on this machine, or none",
-        |text| {
-            let path = text.strip_prefix("file://").unwrap_or(text);
-            Some(Choice(Some(match text {
-                "" => return Some(Choice(None)),
-                "none" => DeadLetterConfig::Nowhere,
-                _ if path.is_empty() || path.contains("://") => return None,
-                _ => DeadLetterConfig::Folder(PathBuf::from(path)),
-            })))
-        },
-    );
-    let on_cloud_run = reader.plain(CLOUD_RUN).is_some();
-    match (log, choice.0) {
-        (LogConfig::Disk(_), Some(DeadLetterConfig::Nowhere)) => {
-            reader.fault(
-                &format!("{PREFIX}DEAD_LETTER__URI"),
-                "must be a path: none works with a log in memory only, where a 2xx is not given before the destinations have had their say",
-            );
-            DeadLetterConfig::Nowhere
-        }
-        (_, Some(choice)) => choice,
-        (_, None) if on_cloud_run => DeadLetterConfig::Nowhere,
-        (_, None) => DeadLetterConfig::Folder(PathBuf::from(DEAD_LETTER_FOLDER)),
     }
 }
 

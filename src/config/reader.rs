@@ -83,6 +83,19 @@ impl Reader {
             .filter(|value| !value.is_empty())
     }
 
+    /// Variables outside the prefix whose names begin like this and that are not empty.
+    #[cfg(feature = "delta")]
+    pub(super) fn plain_with(&self, beginnings: &[&str]) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.values.iter();
+        let all = all.map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(|(name, value)| {
+            let is_named = beginnings
+                .iter()
+                .any(|beginning| name.starts_with(beginning));
+            is_named && !value.is_empty()
+        })
+    }
+
     /// A variable as text, or its default.
     pub(super) fn text(&self, name: &str) -> String {
         let set = self.plain(&format!("{PREFIX}{name}"));

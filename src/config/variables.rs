@@ -309,7 +309,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "DEAD_LETTER__URI",
         "",
-        "folder for rows that a destination will never take, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run none",
+        "where rows go that a destination will never take: a path, an address such as gs://bucket/folder, bigquery (a table <table>_dead_letter beside that of strategy direct), bigquery://project.dataset.table, pubsub://project/topic, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run bigquery with strategy direct, else none",
     ),
     variable(
         "ENRICH__TRUSTED_HOPS",

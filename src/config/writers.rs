@@ -179,12 +179,6 @@ fn read_bigquery(
         b"_-",
         "{date}",
     );
-    let mut endpoint = |name: &str| -> String {
-        reader.parse(name, "an address such as https://example.com", |text| {
-            let is_address = text.starts_with("https://") || text.starts_with("http://");
-            is_address.then(|| text.to_owned())
-        })
-    };
     let target = format!("bigquery:{project}.{dataset}.{table}");
     let file = format!(
         "{:016x}.jsonl",
@@ -196,8 +190,8 @@ fn read_bigquery(
         dataset,
         table,
         time_zone: time_zone.clone(),
-        endpoint: endpoint("WRITERS__BQ__ENDPOINT"),
-        grpc_endpoint: endpoint("WRITERS__BQ__GRPC_ENDPOINT"),
+        endpoint: endpoint(reader, "WRITERS__BQ__ENDPOINT"),
+        grpc_endpoint: endpoint(reader, "WRITERS__BQ__GRPC_ENDPOINT"),
         // A client that waits for its row must not wait for others' besides.
         flush_interval: match acknowledge {
             Acknowledge::Written => Duration::ZERO,
@@ -207,6 +201,14 @@ fn read_bigquery(
         answer_timeout: reader.seconds("WRITERS__BQ__ANSWER_TIMEOUT"),
         journal,
     }
+}
+
+#[cfg(feature = "bigquery")]
+pub(super) fn endpoint(reader: &mut Reader, name: &str) -> String {
+    reader.parse(name, "an address such as https://example.com", |text| {
+        let is_address = text.starts_with("https://") || text.starts_with("http://");
+        is_address.then(|| text.to_owned())
+    })
 }
 
 #[cfg(feature = "delta")]

@@ -76,9 +76,7 @@ pub(super) async fn waiting(
     uri: Uri,
 ) -> Result<Json<Listed>, Error> {
     let selection = selection(&uri, shared.clock.now())?;
-    let replays = Arc::clone(&shared.replays);
-    let listing = tokio::task::spawn_blocking(move || replays.waiting(&selection));
-    let waiting = listing.await.map_err(|_panic| Error::Internal)??;
+    let waiting = shared.replays.waiting(&selection).await?;
     Ok(Json(Listed {
         status: "ok",
         dead_letters: waiting.into_iter().map(Group::from).collect(),
@@ -124,7 +122,8 @@ impl From<ReplayError> for Error {
     fn from(error: ReplayError) -> Self {
         match error {
             ReplayError::UnknownDestination => Self::DestinationNotFound,
-            ReplayError::Disk(error) => {
+            ReplayError::Unreadable(_) | ReplayError::Busy => Self::NotReplayed(error.to_string()),
+            ReplayError::Disk(_) | ReplayError::Place(_) => {
                 tracing::error!(alarm = "dead_letter_unreadable", %error, "dead letters cannot be read or marked");
                 Self::Internal
             }

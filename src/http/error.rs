@@ -101,6 +101,9 @@ pub enum Error {
     /// There is no such destination.
     #[error("there is no destination of this name; /health lists them")]
     DestinationNotFound,
+    /// The dead letters cannot be read, or not now.
+    #[error("{0}")]
+    NotReplayed(String),
     /// Nobody knows this event.
     #[error(
         "no event with this id is in the log or in a dead letter; the log on disk keeps events for DEDUPE__WINDOW after their delivery"
@@ -135,6 +138,7 @@ impl Error {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotReplayed(_) => StatusCode::CONFLICT,
             Self::Timeout | Self::Unavailable(_) | Self::Some { retry: true, .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -164,6 +168,7 @@ impl Error {
             Self::UnknownHost => "unknown_host",
             Self::CrossSite => "cross_site",
             Self::DestinationNotFound => "destination_not_found",
+            Self::NotReplayed(_) => "not_replayed",
             Self::EventNotFound => "event_not_found",
             Self::Unavailable(_) => "unavailable",
             Self::Internal => "internal",
@@ -192,6 +197,7 @@ impl Error {
             | Self::UnknownHost
             | Self::CrossSite
             | Self::DestinationNotFound
+            | Self::NotReplayed(_)
             | Self::EventNotFound => None,
         }
     }

@@ -179,8 +179,9 @@ fn event() -> Value {
     let state = json!({
         "type": "object", "required": ["state"],
         "properties": {
-            "state": {"enum": ["pending", "stored", "dead_lettered"]},
+            "state": {"enum": ["pending", "stored", "settled", "dead_lettered"]},
             "reason": {"type": "string", "description": "Why the destination will never take it"},
+            "dead_letter": {"type": "string", "description": "`settled` is stored, or rejected and kept here, where nobody looked"},
         },
     });
     let found = json_answer(
@@ -243,7 +244,12 @@ fn dead_letters() -> Value {
             "properties": {"status": {"const": "ok"}, "dead_letters": {"type": "array", "items": group}},
         }),
     );
-    let answers = [("200", listed), refusal("400"), no_such_destination()];
+    let answers = [
+        ("200", listed),
+        refusal("400"),
+        no_such_destination(),
+        refusal("409"),
+    ];
     let mut path = admin(get(
         "state",
         "deadLetters",
@@ -268,7 +274,12 @@ fn replay() -> Value {
             },
         }),
     );
-    let answers = [("200", done), refusal("400"), no_such_destination()];
+    let answers = [
+        ("200", done),
+        refusal("400"),
+        no_such_destination(),
+        refusal("409"),
+    ];
     admin(json!({"post": {
         "tags": ["state"],
         "summary": "Send rows once more to the destination that rejected them, each once",
@@ -432,7 +443,7 @@ fn responses(answers: &[(&str, Value)]) -> Value {
 }
 
 /// What the statuses of errors mean.
-const REFUSALS: [(&str, &str); 11] = [
+const REFUSALS: [(&str, &str); 12] = [
     ("400", "It cannot be read; nothing is stored"),
     ("401", "A right key or the admin token is needed"),
     (
@@ -441,6 +452,10 @@ const REFUSALS: [(&str, &str); 11] = [
     ),
     ("404", "There is nothing at this path"),
     ("408", "The body did not come in time; send it again"),
+    (
+        "409",
+        "The dead letter is a topic, which cannot be read here, or another collector replays it now",
+    ),
     ("413", "The body or an event is too large"),
     ("415", "The body is compressed in a way that is not known"),
     (

@@ -376,7 +376,7 @@ impl Delivery {
             };
             self.counts.attempted(false);
             if let WriteError::Rejected(faults) = &failed
-                && self.divert(&mut batch, faults)
+                && self.divert(&mut batch, faults).await
             {
                 failures = 0;
                 continue;
@@ -394,9 +394,8 @@ impl Delivery {
     }
 
     /// Moves rejected rows to the dead letter. False if the dead letter cannot take them now.
-    fn divert(&mut self, batch: &mut Batch, faults: &[RowFault]) -> bool {
-        let taken = tokio::task::block_in_place(|| self.dead_letter.take(batch, faults));
-        if let Err(error) = taken {
+    async fn divert(&mut self, batch: &mut Batch, faults: &[RowFault]) -> bool {
+        if let Err(error) = self.dead_letter.take(batch, faults).await {
             tracing::error!(alarm = "dead_letter_unwritable", destination = self.writer.name(), %error, "dead letter cannot be written");
             return false;
         }

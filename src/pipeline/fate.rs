@@ -2,7 +2,8 @@
 //!
 //! Nothing is kept for it while events come: the log is searched when somebody asks. So it knows what the log
 //! still holds (all that waits, and on disk what was delivered within the dedupe window) and the dead letters;
-//! older events are in the destinations only, which it does not ask.
+//! older events are in the destinations only, which it does not ask. Nor does it ask dead letters outside of this machine: it says
+//! where they are.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -21,9 +22,9 @@ use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::schema::{Event, Kind};
 
-use super::dead_letter::{self, Letter};
+use super::dead_letter::{self, Key, Line};
 use super::replay::Journals;
-use super::replay::journal::{Key, Marks};
+use super::replay::journal::Marks;
 
 /// Read at once from the log.
 const CHUNK_RECORDS: usize = 10_000;
@@ -55,6 +56,11 @@ pub enum State {
     Pending,
     /// The destination is past it: it is stored there, expired while the destination was detached, or was rejected in the open.
     Stored,
+    /// The destination is past it: it is stored there, or was rejected and is kept where nobody looked now.
+    Settled {
+        /// Where it is if it was rejected.
+        dead_letter: String,
+    },
     /// The destination will never take it, and it was not replayed since.
     DeadLettered {
         /// Why.
@@ -76,25 +82,35 @@ pub enum NotFound {
     Disk(#[from] io::Error),
 }
 
+/// The dead letters that are searched.
+#[derive(Debug)]
+pub enum Searched {
+    /// Those below this folder, with their marks.
+    Folder(PathBuf, Journals),
+    /// None: they are in this place, which is only named.
+    Elsewhere(String),
+    /// There are none.
+    Nowhere,
+}
+
 /// Looks events up.
 #[derive(Debug)]
 pub struct Fates {
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
     disk: Arc<dyn Disk>,
-    /// Their folder and its marks; `None` if there are none.
-    dead_letters: Option<(PathBuf, Journals)>,
+    dead_letters: Searched,
     /// One search at a time.
     turn: Mutex<()>,
 }
 
 impl Fates {
-    /// Looks in this log, and in the dead letters below this folder, if there are any.
+    /// Looks in this log and these dead letters.
     pub fn new(
         log: Arc<dyn Log>,
         ledger: Arc<Ledger>,
         disk: Arc<dyn Disk>,
-        dead_letters: Option<(PathBuf, Journals)>,
+        dead_letters: Searched,
     ) -> Self {
         Self {
             log,
@@ -121,11 +137,12 @@ impl Fates {
             .collect();
         for fate in found.values_mut() {
             let states = positions.iter().map(|(name, position)| {
-                let is_past = *position >= fate.sequence;
-                let state = if is_past {
-                    State::Stored
-                } else {
-                    State::Pending
+                let state = match &self.dead_letters {
+                    _ if *position < fate.sequence => State::Pending,
+                    Searched::Elsewhere(place) => State::Settled {
+                        dead_letter: place.clone(),
+                    },
+                    _ => State::Stored,
                 };
                 (name.clone(), state)
             });
@@ -177,7 +194,7 @@ impl Fates {
         until: Instant,
         found: &mut BTreeMap<u64, Fate>,
     ) -> Result<(), NotFound> {
-        let Some((folder, journals)) = &self.dead_letters else {
+        let Searched::Folder(folder, journals) = &self.dead_letters else {
             return Ok(());
         };
         // As it is written there.
@@ -192,7 +209,7 @@ impl Fates {
             let lines = bytes
                 .split_inclusive(|byte| *byte == b'\n')
                 .filter(|line| finder.find(line).is_some());
-            for letter in lines.filter_map(Letter::read) {
+            for letter in lines.filter_map(Line::read) {
                 let Some(row) = letter.row else {
                     continue;
                 };

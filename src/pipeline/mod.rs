@@ -18,12 +18,17 @@ mod replayed;
 mod verdict;
 
 pub use cursor::{Cursor, CursorFault, Cursors};
-pub use dead_letter::{DeadLetter, DeadLetterConfig, DeadLetterFault, DeadLetterFolder};
+pub use dead_letter::{
+    Archive, DeadLetter, DeadLetterFault, DeadLetterFolder, Elsewhere, FolderArchive, Key, Letter,
+    Letters, Page, address_of,
+};
 pub use dedupe::{Dedupe, DedupeConfig, event_key};
 pub use delivery::{Delivery, DeliveryConfig, Stop, Told};
-pub use fate::{Fate, Fates, NotFound};
+pub use fate::{Fate, Fates, NotFound, Searched};
 pub use intake::{Acknowledge, Intake, NotAppended};
 pub use receipt::{NotKept, Receipt, Refused};
 pub use release::release_settled;
-pub use replay::{Journals, Replay, ReplayError, Replays, Selection, Unfinished, Waiting};
+pub use replay::{
+    Journals, Replay, ReplayError, Replays, Selection, Sent, Source, Unfinished, Waiting,
+};
 pub use verdict::Verdicts;

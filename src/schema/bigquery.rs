@@ -10,6 +10,7 @@ use prost_reflect::prost_types::{DescriptorProto, FieldDescriptorProto};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Value, json};
 
+pub mod dead_letter;
 mod united;
 
 pub use united::{OURS_BESIDE, OldColumn, united_view};

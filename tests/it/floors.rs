@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 8] = [
     &["cli"],
     &["app"],
     &["config"],
-    &["http", "consume"],
+    &["http", "consume", "letters"],
     &["pipeline"],
     &["writer", "log", "enrich"],
     &["durable", "ledger"],

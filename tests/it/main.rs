@@ -28,6 +28,8 @@ mod generated;
 mod golden;
 mod hostile;
 mod independent;
+#[cfg(all(feature = "bigquery", feature = "pubsub"))]
+mod letters;
 mod originals;
 #[cfg(feature = "bigquery")]
 mod paused;

@@ -5,13 +5,15 @@
 //! they came and decoded when they are asked for, so that it takes more than a collector can send.
 //!
 //! `server` sockets, `grpc` and `rest` the two interfaces, `append` a connection that appends, `session` and `judgement`
-//! how its requests are judged, `plan` and `row` how rows are read, `table`, `layout`, `schema` and `stream` what there is.
+//! how its requests are judged, `plan` and `row` how rows are read, `table`, `layout`, `schema` and `stream` what there is, `listing` rows as REST
+//! tells them.
 
 mod append;
 pub mod fault;
 mod grpc;
 mod judgement;
 mod layout;
+mod listing;
 mod plan;
 mod refusal;
 mod rest;
@@ -229,6 +231,7 @@ impl BigQuery {
         state.rules.clear();
         state.poisons.clear();
         state.is_unreachable = false;
+        state.rows_listed = None;
     }
 
     /// Refuses rows by the value of a column, given by its path; null if it is absent.
@@ -258,6 +261,11 @@ impl BigQuery {
     /// Writers see columns added from now on so much later.
     pub fn schema_lag(&self, lag: Duration) {
         self.fake.lock().schema_lag = lag;
+    }
+
+    /// `tabledata.list` shows so many rows of a table and no others, as if these had just come.
+    pub fn list_only(&self, rows: usize) {
+        self.fake.lock().rows_listed = Some(rows);
     }
 
     /// Breaks every connection.

@@ -1,5 +1,5 @@
 //! The REST interface: datasets and tables (<https://cloud.google.com/bigquery/docs/reference/rest/v2/tables>).
-//! What is not asked for here (deleting, replacing, inserting rows) is refused.
+//! What is not asked for here (deleting, replacing, inserting rows) is refused; rows are told by `listing`.
 
 use axum::body::{Body, to_bytes};
 use axum::response::IntoResponse;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::fault::Call;
+use super::listing;
 use super::refusal::Refusal;
 use super::server::{Connection, meet};
 use super::state::{Fake, State};
@@ -21,6 +22,7 @@ use super::table::{Table, TableName};
 pub struct RestRequest {
     pub method: Method,
     pub path: String,
+    pub query: String,
     pub if_match: Option<String>,
     pub authorization: Option<String>,
     pub body: Value,
@@ -52,6 +54,7 @@ pub(super) async fn answer(
     let request = RestRequest {
         method: parts.method,
         path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
         if_match,
         authorization,
         body,
@@ -106,6 +109,12 @@ fn route(state: &mut State, request: &RestRequest) -> Result<Value, Refusal> {
             is_known(project, dataset)?;
             let name = TableName::new(project, dataset, table);
             find(state, &name).map(|table| table.resource())
+        }
+        ("GET", [project, "datasets", dataset, "tables", table, "data"]) => {
+            is_known(project, dataset)?;
+            let shown = state.rows_listed.unwrap_or(usize::MAX);
+            let name = TableName::new(project, dataset, table);
+            find(state, &name).and_then(|table| listing::list(table, &request.query, shown))
         }
         ("PATCH", [project, "datasets", dataset, "tables", table]) => {
             is_known(project, dataset)?;

@@ -62,6 +62,8 @@ pub(super) struct State {
     pub latency: Duration,
     pub idle_after: Duration,
     pub is_unreachable: bool,
+    /// So many rows of a table are shown by `tabledata.list`; all if there is no number.
+    pub rows_listed: Option<usize>,
     pub connections: u64,
     pub calls: HashMap<Call, u64>,
     pub requests: Vec<RestRequest>,

@@ -246,7 +246,7 @@ impl Table {
     }
 
     /// The columns as REST shows them.
-    fn columns(&self) -> Arc<Vec<Column>> {
+    pub(super) fn columns(&self) -> Arc<Vec<Column>> {
         let version = self.versions.last().expect("the first stays");
         Arc::clone(&version.columns)
     }

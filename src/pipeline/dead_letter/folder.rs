@@ -2,27 +2,24 @@
 //!
 //! One JSON object a line, in one folder a destination. The key (log id, sequence number, destination)
 //! makes it idempotent: what was written before a crash is not written again after it. A row is durable
-//! here before its cursor moves. Format of a line:
-//!
-//! ```json
-//! {"log_id":"…","sequence":7,"destination":"delta:…","reason":"…","rejected_at_micros":1795219200000000,
-//!  "kind":"event","row":{…},"record":"<base64>"}
-//! ```
+//! here before its cursor moves. A line is a [`Letter`]'s.
 
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use async_trait::async_trait;
+use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
 use crate::durable::{Disk, DiskFile};
-use crate::schema::{self, Kind, LogId, Record, SequenceNumber};
-use crate::writer::{Batch, RowFault};
+use crate::schema::{LogId, SequenceNumber};
+use crate::writer::{Batch, RowFault, WriteError};
+
+use super::kinds::{Archive, Page};
+use super::letter::{Key, Letter};
 
 /// A file is not continued beyond this size.
 const FILE_BYTES: u64 = 64 << 20;
@@ -113,8 +110,9 @@ impl DeadLetterFolder {
             else {
                 continue;
             };
-            serde_json::to_writer(&mut lines, &self.line(record, &fault.reason))?;
-            lines.push(b'\n');
+            let now = self.clock.now();
+            let letter = Letter::of(record, self.log_id, &self.destination, &fault.reason, now);
+            lines.extend(letter.line()?);
             taken.push(fault.sequence);
         }
         let Some(first) = taken.first() else {
@@ -145,25 +143,62 @@ impl DeadLetterFolder {
             self.known.retain(|sequence| *sequence > through.0);
         }
     }
+}
 
-    fn line(&self, record: &Record, reason: &str) -> Value {
-        let (kind, row) = match record.kind {
-            Kind::Event => ("event", row(&record.payload)),
-            Kind::Document => ("document", Value::Null),
-            // Deliveries have unpacked it.
-            Kind::Replayed => ("replayed", Value::Null),
+/// The dead letters below a folder, to be read.
+#[derive(Debug)]
+pub struct FolderArchive {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
+
+impl FolderArchive {
+    /// Those below `folder`.
+    pub fn new(disk: Arc<dyn Disk>, folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        Self { disk, folder }
+    }
+
+    /// The file behind the one of this name, and whether there are more.
+    fn page_behind(&self, destination: &str, behind: Option<&str>) -> io::Result<Page> {
+        let name = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
         };
-        json!({
-            "log_id": self.log_id.to_string(),
-            "sequence": record.sequence.0,
-            "destination": self.destination,
-            "reason": reason,
-            "rejected_at_micros": self.clock.now().0,
-            "kind": kind,
-            "row": row,
-            "record": STANDARD.encode(&record.payload),
+        let files = files(self.disk.as_ref(), &self.folder, destination)?;
+        let is_behind = |path: &&PathBuf| behind.is_none_or(|behind| *name(path) > *behind);
+        let mut files = files.iter().filter(is_behind);
+        let Some(file) = files.next() else {
+            return Ok(Page::default());
+        };
+        Ok(Page {
+            letters: Letter::of_lines(&self.disk.read(file)?, destination).collect(),
+            next: files.next().map(|_| name(file)),
         })
     }
+}
+
+/// What was replayed is noted in journals, by this machine's only collector.
+#[async_trait]
+impl Archive for FolderArchive {
+    async fn page(&self, destination: &str, behind: Option<&str>) -> Result<Page, WriteError> {
+        tokio::task::block_in_place(|| self.page_behind(destination, behind))
+            .map_err(WriteError::transient)
+    }
+
+    async fn marks(&self, _: &str) -> Result<Vec<Key>, WriteError> {
+        Ok(Vec::new())
+    }
+
+    async fn mark(&self, _: &str, _: &[Key]) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    async fn claim(&self) -> Result<bool, WriteError> {
+        Ok(true)
+    }
+
+    async fn release(&self) {}
 }
 
 fn folder_of(folder: &Path, destination: &str) -> PathBuf {
@@ -171,7 +206,7 @@ fn folder_of(folder: &Path, destination: &str) -> PathBuf {
 }
 
 /// The number by which a destination is named where its name would be too long.
-pub(in crate::pipeline) fn address_of(destination: &str) -> u64 {
+pub fn address_of(destination: &str) -> u64 {
     xxh3_64(destination.as_bytes())
 }
 
@@ -193,15 +228,6 @@ pub(in crate::pipeline) fn files(
         .collect();
     names.sort();
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
-}
-
-/// The row as JSON, if the record can be read at all.
-fn row(payload: &[u8]) -> Value {
-    let mut text = Vec::new();
-    match schema::json::write_row(payload, &mut text) {
-        Ok(()) => serde_json::from_slice(&text).unwrap_or_default(),
-        Err(_) => Value::Null,
-    }
 }
 
 /// A new file, whose name is durable. Its name begins with the log and the first number, so that files sort.

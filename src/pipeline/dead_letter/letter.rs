@@ -1,17 +1,120 @@
-//! A line of the dead letter, as it is read.
+//! A row in a dead letter, and the line of JSON that it is in files and objects:
+//!
+//! ```json
+//! {"log_id":"…","sequence":7,"destination":"delta:…","reason":"…","rejected_at_micros":1795219200000000,
+//!  "kind":"event","row":{…},"record":"<base64>"}
+//! ```
+//!
+//! The key (log id, sequence number, destination) is that of the row wherever it is kept. What is there twice under one key is one row.
 
 use std::borrow::Cow;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::clock::Micros;
-use crate::schema::{Kind, LogId};
+use crate::schema::{self, Kind, LogId, Record};
+
+/// A record of a log.
+pub type Key = (LogId, u64);
 
 /// A row that a destination rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The log in which it was rejected.
+    pub log_id: LogId,
+    /// Its number there.
+    pub sequence: u64,
+    /// Who rejected it.
+    pub destination: String,
+    /// Why.
+    pub reason: String,
+    /// When; as far as that is not told, when it came.
+    pub rejected_at: Option<Micros>,
+    /// The record as it stood in the log; `None` if what was kept is damaged.
+    pub record: Option<(Kind, Bytes)>,
+}
+
+impl Letter {
+    /// A record that was rejected now.
+    pub fn of(
+        record: &Record,
+        log_id: LogId,
+        destination: &str,
+        reason: &str,
+        now: Micros,
+    ) -> Self {
+        Self {
+            log_id,
+            sequence: record.sequence.0,
+            destination: destination.to_owned(),
+            reason: reason.to_owned(),
+            rejected_at: Some(now),
+            record: Some((record.kind, record.payload.clone())),
+        }
+    }
+
+    /// Which record of which log it is.
+    pub fn key(&self) -> Key {
+        (self.log_id, self.sequence)
+    }
+
+    /// As a line of JSON, with its end.
+    ///
+    /// # Errors
+    /// It cannot be JSON.
+    pub fn line(&self) -> io::Result<Vec<u8>> {
+        let (kind, row, record) = match &self.record {
+            Some((Kind::Event, payload)) => ("event", row(payload), STANDARD.encode(payload)),
+            Some((Kind::Document, payload)) => ("document", Value::Null, STANDARD.encode(payload)),
+            // Deliveries have unpacked replayed ones.
+            Some((Kind::Replayed, _)) | None => ("none", Value::Null, String::new()),
+        };
+        let mut line = serde_json::to_vec(&json!({
+            "log_id": self.log_id.to_string(),
+            "sequence": self.sequence,
+            "destination": self.destination,
+            "reason": self.reason,
+            "rejected_at_micros": self.rejected_at.map(|time| time.0),
+            "kind": kind,
+            "row": row,
+            "record": record,
+        }))?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// Those of a destination, by the lines of a file. What is no whole line (it is being written, or a crash cut it off)
+    /// is left out.
+    pub fn of_lines(file: &[u8], destination: &str) -> impl Iterator<Item = Self> {
+        let lines = file.split_inclusive(|byte| *byte == b'\n');
+        lines.filter_map(Line::read).map(|line| Self {
+            log_id: line.log_id,
+            sequence: line.sequence,
+            destination: destination.to_owned(),
+            rejected_at: line.time(),
+            record: line.record(),
+            reason: line.reason.into_owned(),
+        })
+    }
+}
+
+/// The row as JSON, if the record can be read at all.
+fn row(payload: &[u8]) -> Value {
+    let mut text = Vec::new();
+    match schema::json::write_row(payload, &mut text) {
+        Ok(()) => serde_json::from_slice(&text).unwrap_or_default(),
+        Err(_) => Value::Null,
+    }
+}
+
+/// A line as it is read.
 #[derive(Debug, Deserialize)]
-pub(in crate::pipeline) struct Letter<'a> {
+pub(in crate::pipeline) struct Line<'a> {
     pub(in crate::pipeline) log_id: LogId,
     pub(in crate::pipeline) sequence: u64,
     #[serde(borrow)]
@@ -22,14 +125,14 @@ pub(in crate::pipeline) struct Letter<'a> {
     kind: Cow<'a, str>,
     /// What is told of the row; `None` for a document.
     #[serde(borrow)]
-    pub(in crate::pipeline) row: Option<LetterRow<'a>>,
+    pub(in crate::pipeline) row: Option<LineRow<'a>>,
     #[serde(borrow)]
     record: Cow<'a, str>,
 }
 
 /// The columns by which an event is told.
 #[derive(Debug, Deserialize)]
-pub(in crate::pipeline) struct LetterRow<'a> {
+pub(in crate::pipeline) struct LineRow<'a> {
     #[serde(borrow)]
     pub(in crate::pipeline) event_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -39,31 +142,48 @@ pub(in crate::pipeline) struct LetterRow<'a> {
     pub(in crate::pipeline) synced_at_micros_: Option<i64>,
 }
 
-impl<'a> Letter<'a> {
-    /// The lines of a file. What is no whole line (it is being written, or a crash cut it off) is left out.
-    pub(in crate::pipeline) fn all(file: &'a [u8]) -> impl Iterator<Item = Self> {
-        let lines = file.split_inclusive(|byte| *byte == b'\n');
-        lines.filter_map(Self::read)
-    }
-
-    /// A line with its end.
+impl<'a> Line<'a> {
+    /// A line with its end; `None` if it is cut off.
     pub(in crate::pipeline) fn read(line: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(line.strip_suffix(b"\n")?).ok()
     }
 
-    /// When it was rejected; as far as that is not told, when it came.
-    pub(in crate::pipeline) fn time(&self) -> Option<Micros> {
+    fn time(&self) -> Option<Micros> {
         let received = || self.row.as_ref().and_then(|row| row.synced_at_micros_);
         self.rejected_at_micros.or_else(received).map(Micros)
     }
 
-    /// The record as it stood in the log; `None` if the line is damaged.
-    pub(in crate::pipeline) fn record(&self) -> Option<(Kind, Vec<u8>)> {
+    fn record(&self) -> Option<(Kind, Bytes)> {
         let kind = match &*self.kind {
             "event" => Kind::Event,
             "document" => Kind::Document,
             _ => return None,
         };
-        Some((kind, STANDARD.decode(self.record.as_bytes()).ok()?))
+        let record = STANDARD.decode(self.record.as_bytes()).ok()?;
+        Some((kind, record.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::SequenceNumber;
+
+    #[test]
+    fn a_letter_survives_its_line_and_half_a_line_is_none() {
+        let record = Record {
+            sequence: SequenceNumber(7),
+            kind: Kind::Event,
+            payload: Bytes::from_static(b"\x0a\xff no row"),
+        };
+        let log_id = LogId(uuid::Uuid::from_u128(1));
+        let letter = Letter::of(&record, log_id, "memory:a", "so \"bad\"\n", Micros(5));
+        let line = letter.line().unwrap();
+        let read: Vec<Letter> = Letter::of_lines(&line, "memory:a").collect();
+        assert_eq!(read, [letter]);
+        assert_eq!(
+            Letter::of_lines(&line[..line.len() - 1], "memory:a").count(),
+            0
+        );
     }
 }

@@ -1,62 +1,55 @@
 //! The dead letter: rows that a destination will never take, with the reason, kept for the operator.
 //!
-//! [`DeadLetterFolder`] keeps them on this machine's disk, from where they can be replayed. Where nothing outlives
-//! the process there is none: a row is then rejected in the open, which works because nobody was told yet that
+//! [`DeadLetterFolder`] keeps them on this machine's disk, [`Elsewhere`] in a place outside of it; from where they can be read,
+//! they can be replayed. Where there is none, a row is rejected in the open, which works because nobody was told yet that
 //! it is kept.
+//!
+//! ```text
+//! letter     a row in a dead letter        kinds      what a place outside of this machine must do
+//! folder     on this machine's disk        elsewhere  outside of it
+//! ```
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ledger::DestinationTotals;
 use crate::schema::SequenceNumber;
-use crate::writer::{Batch, RowFault};
+use crate::writer::{Batch, RowFault, WriteError};
 
 use super::verdict::Verdicts;
 
+mod elsewhere;
 mod folder;
+mod kinds;
 mod letter;
 
-pub use folder::{DeadLetterFault, DeadLetterFolder};
-pub(super) use folder::{address_of, files};
-pub(super) use letter::Letter;
-
-/// Where rows go that a destination will never take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeadLetterConfig {
-    /// Below this folder.
-    Folder(PathBuf),
-    /// Nowhere: their senders are told.
-    Nowhere,
-}
-
-impl DeadLetterConfig {
-    /// The folder, if it is one.
-    pub fn folder(&self) -> Option<&PathBuf> {
-        match self {
-            Self::Folder(folder) => Some(folder),
-            Self::Nowhere => None,
-        }
-    }
-}
+pub use elsewhere::Elsewhere;
+pub(super) use folder::files;
+pub use folder::{DeadLetterFault, DeadLetterFolder, FolderArchive, address_of};
+pub use kinds::{Archive, Letters, Page};
+pub(super) use letter::Line;
+pub use letter::{Key, Letter};
 
 /// The dead letter of one destination.
 #[derive(Debug)]
 pub enum DeadLetter {
     /// On this machine's disk.
     Folder(DeadLetterFolder),
+    /// In a place outside of it.
+    Elsewhere(Elsewhere),
     /// There is none: whoever waits is told.
     Nowhere(Arc<Verdicts>),
 }
 
 impl DeadLetter {
-    /// Takes the rows of `batch` that have a fault, durably, or tells their senders. Blocks.
+    /// Takes the rows of `batch` that have a fault, durably, or tells their senders.
     ///
     /// # Errors
-    /// Errors of the disk; the same call may be made again.
-    pub fn take(&mut self, batch: &Batch, faults: &[RowFault]) -> io::Result<()> {
+    /// They cannot be taken now; the same call may be made again.
+    pub async fn take(&mut self, batch: &Batch, faults: &[RowFault]) -> Result<(), WriteError> {
         match self {
-            Self::Folder(folder) => folder.take(batch, faults),
+            Self::Folder(folder) => tokio::task::block_in_place(|| folder.take(batch, faults))
+                .map_err(WriteError::transient),
+            Self::Elsewhere(elsewhere) => elsewhere.take(batch, faults).await,
             Self::Nowhere(verdicts) => {
                 for fault in faults {
                     verdicts.reject(fault.sequence, &fault.reason);
@@ -70,6 +63,7 @@ impl DeadLetter {
     pub fn known_between(&self, after: SequenceNumber, through: SequenceNumber) -> u64 {
         match self {
             Self::Folder(folder) => folder.known_between(after, through),
+            Self::Elsewhere(elsewhere) => elsewhere.known_between(after, through),
             Self::Nowhere(_) => 0,
         }
     }
@@ -78,6 +72,7 @@ impl DeadLetter {
     pub fn settled(&mut self, through: SequenceNumber) {
         match self {
             Self::Folder(folder) => folder.settled(through),
+            Self::Elsewhere(elsewhere) => elsewhere.settled(through),
             Self::Nowhere(_) => {}
         }
     }
@@ -86,7 +81,7 @@ impl DeadLetter {
     pub fn counted(&self, rows: usize) -> DestinationTotals {
         let mut counted = DestinationTotals::default();
         match self {
-            Self::Folder(_) => counted.dead_lettered = rows as u64,
+            Self::Folder(_) | Self::Elsewhere(_) => counted.dead_lettered = rows as u64,
             Self::Nowhere(_) => counted.rejected = rows as u64,
         }
         counted
@@ -95,7 +90,7 @@ impl DeadLetter {
     /// What became of a row that it took, for the log.
     pub(super) fn says(&self) -> &'static str {
         match self {
-            Self::Folder(_) => "row was rejected and is in the dead letter",
+            Self::Folder(_) | Self::Elsewhere(_) => "row was rejected and is in the dead letter",
             Self::Nowhere(_) => "row was rejected; there is no dead letter",
         }
     }

@@ -1,7 +1,7 @@
 //! Marks at the dead letters: which rows were replayed, and as what numbers.
 //!
-//! One small JSON file for some rows that are replayed together, below `replays/` in the folder of the dead letters, replaced
-//! atomically. It is begun before the first row is appended and done when all are durable in the log; one that
+//! One small JSON file for some rows that are replayed together, below `replays/` in the folder of the dead letters, or beside
+//! the log where these are elsewhere; replaced atomically. It is begun before the first row is appended and done when all are durable in the log; one that
 //! a crash left begun is settled at the next start, before anything is delivered: what the log holds of it was replayed.
 //! Rows that stand in a file, begun or done, are not replayed again.
 
@@ -17,7 +17,7 @@ use crate::durable::{self, Disk};
 use crate::log::Log;
 use crate::schema::{LogId, SequenceNumber};
 
-use crate::pipeline::dead_letter::{DeadLetterFault, address_of};
+use crate::pipeline::dead_letter::{DeadLetterFault, Key, address_of};
 use crate::pipeline::replayed::replayed_after;
 
 /// A row of a dead letter, by its key there.
@@ -28,6 +28,13 @@ pub(in crate::pipeline) struct Mark {
     /// Its number in the log as a replayed record; `None` as long as that is not known.
     #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     pub(in crate::pipeline) replayed_as: Option<u64>,
+}
+
+impl Mark {
+    /// The row that it marks.
+    pub(super) fn key(&self) -> Key {
+        (self.log_id, self.sequence)
+    }
 }
 
 /// Some rows that are replayed together.
@@ -42,9 +49,6 @@ pub(super) struct Journal {
     pub(super) rows: Vec<Mark>,
 }
 
-/// A record of a log.
-pub(in crate::pipeline) type Key = (LogId, u64);
-
 /// The rows of one destination that were replayed, and as what; `None` as long as that is not known.
 pub(in crate::pipeline) type Marks = HashMap<Key, Option<Key>>;
 
@@ -56,17 +60,17 @@ pub struct Journals {
 }
 
 impl Journals {
-    /// The files below this folder of dead letters. Those that a crash left are settled by what `log` holds;
+    /// The files below this folder: that of the dead letters, or of the log where these are elsewhere. Those that a crash left are settled by what `log` holds;
     /// it must have forgotten nothing since.
     ///
     /// # Errors
     /// Errors of the disk.
     pub fn open(
         disk: Arc<dyn Disk>,
-        dead_letters: &Path,
+        folder: &Path,
         log: &dyn Log,
     ) -> Result<Self, DeadLetterFault> {
-        let folder = dead_letters.join("replays");
+        let folder = folder.join("replays");
         let fault = |source| DeadLetterFault::new(&folder, source);
         disk.create_dir_all(&folder).map_err(fault)?;
         let journals = Self {

@@ -1,80 +1,38 @@
 //! Replay: rows of the dead letters are appended to the log once more, each for the destination that rejected it.
 //!
 //! From there they take the way of every record: in order, with retries, exactly once where the destination can that, into
-//! the dead letter again if need be. Each row is replayed once, also over a crash: see [`journal`].
+//! the dead letter again if need be. Each row is replayed once, also over a crash: see [`journal`]. Where the dead letter is outside
+//! of this machine, the rows are marked there besides, so that others leave them out. Without journals (a log in memory) a row is
+//! marked once its destination has it, and a crash before that may replay it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use crate::clock::Micros;
-use crate::durable::Disk;
 use crate::ledger::Ledger;
 use crate::log::{CommitError, Log, NewRecord};
 use crate::schema::{Kind, SequenceNumber};
+use crate::writer::WriteError;
 
-use super::dead_letter::{self, Letter, address_of};
+use super::dead_letter::{Archive, Key, Letter, address_of};
 use super::receipt::Refused;
 use super::replayed::Replayed;
 
 pub(super) mod journal;
+mod selection;
 
 pub use journal::Journals;
-use journal::{Journal, Mark, Marks};
+use journal::{Journal, Mark};
+use selection::count;
+pub use selection::{Selection, Waiting};
 
 /// Rows that are appended and marked together: below what may wait for the disk.
 const BATCH_ROWS: usize = 1_000;
 const BATCH_BYTES: usize = 4 << 20;
-
-/// Reasons told apart for each destination; rarer ones are told together.
-const MAX_REASONS: usize = 1_000;
-const OTHER_REASONS: &str = "(other reasons)";
-
-/// Which rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// Rejected since then; those of which that is not known are left out.
-    pub since: Option<Micros>,
-    /// Rejected until then, or nobody knows when: what is rejected again does not come round and round.
-    pub until: Option<Micros>,
-    /// Whose reason contains this text.
-    pub reason: Option<String>,
-    /// Rejected by this destination.
-    pub destination: Option<String>,
-}
-
-impl Selection {
-    fn takes(&self, letter: &Letter<'_>) -> bool {
-        let time = letter.time();
-        self.since.is_none_or(|since| time >= Some(since))
-            && self.until.is_none_or(|until| time <= Some(until))
-            && self
-                .reason
-                .as_ref()
-                .is_none_or(|reason| letter.reason.contains(reason))
-    }
-}
-
-/// Rows of a dead letter that wait to be replayed, with the same destination and reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Waiting {
-    /// Who rejected them.
-    pub destination: String,
-    /// Why.
-    pub reason: String,
-    /// How many.
-    pub count: u64,
-    /// When the first was rejected, microseconds since 1970 in UTC, as far as it is known.
-    pub first_micros: Option<i64>,
-    /// When the last was rejected.
-    pub last_micros: Option<i64>,
-}
 
 /// What a replay did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,9 +53,31 @@ pub enum ReplayError {
     /// There is no destination of that name.
     #[error("there is no destination of this name")]
     UnknownDestination,
+    /// They are where they cannot be read from.
+    #[error(
+        "the dead letter is {0}, which the collector cannot read; `real-streaming consume` takes what a subscription of it gets"
+    )]
+    Unreadable(String),
+    /// Another process replays them.
+    #[error("another collector replays these dead letters now; it is asked again in a while")]
+    Busy,
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] io::Error),
+    /// The place in which they are does not answer as it should.
+    #[error(transparent)]
+    Place(#[from] WriteError),
+}
+
+/// Where rows to be replayed are.
+#[derive(Debug)]
+pub enum Source {
+    /// There.
+    Archive(Arc<dyn Archive>),
+    /// In a place of this name that cannot be read.
+    Unreadable(String),
+    /// Nowhere: nothing is kept.
+    Nowhere,
 }
 
 /// Replays rows of the dead letters.
@@ -108,40 +88,71 @@ pub struct Replays {
     /// Where replayed events are counted.
     pub ledger: Arc<Ledger>,
     /// Where the dead letters are.
-    pub disk: Arc<dyn Disk>,
-    /// Their folder, with the marks in it; `None` if there are none.
-    pub folder: Option<(PathBuf, Journals)>,
+    pub source: Source,
+    /// Where it is noted what is replayed; `None` where that would not outlive the process.
+    pub journals: Option<Journals>,
     /// The destinations by name, and how far each is.
     pub destinations: Vec<(String, watch::Receiver<SequenceNumber>)>,
     /// Whether the log outlives the process. If not, a row is marked when its destination has it.
     pub is_durable: bool,
+    /// What this process has replayed.
+    pub sent: Sent,
     /// One at a time; what the last one could not make durable.
     pub turn: Mutex<Unfinished>,
 }
 
-/// A file of marks that is still to be made durable.
+/// Rows that this process has replayed, by destination: marks may be seen late.
 #[derive(Debug, Default)]
-pub struct Unfinished(Option<(PathBuf, Journal)>);
+pub struct Sent(std::sync::Mutex<HashMap<String, HashSet<Key>>>);
+
+impl Sent {
+    fn of(&self, destination: &str) -> HashSet<Key> {
+        let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.get(destination).cloned().unwrap_or_default()
+    }
+
+    fn add(&self, destination: &str, rows: &[Key]) {
+        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.entry(destination.to_owned()).or_default().extend(rows);
+    }
+}
+
+/// What is still to be noted or marked.
+#[derive(Debug, Default)]
+pub struct Unfinished {
+    /// A file of marks that is still to be made durable.
+    journal: Option<(PathBuf, Journal)>,
+    /// Rows that are still to be marked where they are, by destination.
+    unmarked: Vec<(String, Vec<Key>)>,
+    /// The destinations whose journals were held against the marks.
+    compared: HashSet<String>,
+}
 
 impl Replays {
-    /// What waits in the dead letters, by destination and reason. Blocks on the disk.
+    /// What waits in the dead letters, by destination and reason.
     ///
     /// # Errors
     /// See [`ReplayError`].
-    pub fn waiting(&self, selection: &Selection) -> Result<Vec<Waiting>, ReplayError> {
+    pub async fn waiting(&self, selection: &Selection) -> Result<Vec<Waiting>, ReplayError> {
         let mut all = Vec::new();
-        for (destination, _) in self.selected(selection)? {
-            let Some((folder, journals)) = &self.folder else {
-                break;
-            };
-            let marks = journals.marks(destination)?;
+        let destinations = self.selected(selection)?;
+        let Some(archive) = self.archive()? else {
+            return Ok(all);
+        };
+        for (destination, _) in destinations {
+            let mut replayed = self.replayed(archive, destination).await?;
             let mut by_reason: BTreeMap<String, Waiting> = BTreeMap::new();
-            for path in dead_letter::files(self.disk.as_ref(), folder, destination)? {
-                let bytes = self.disk.read(&path)?;
-                for letter in Letter::all(&bytes).filter(|letter| is_waiting(letter, &marks)) {
-                    if selection.takes(&letter) {
+            let mut behind = None;
+            loop {
+                let page = archive.page(destination, behind.as_deref()).await?;
+                for letter in page.letters {
+                    if selection.takes(&letter) && replayed.insert(letter.key()) {
                         count(&mut by_reason, destination, &letter);
                     }
+                }
+                behind = page.next;
+                if behind.is_none() {
+                    break;
                 }
             }
             all.extend(by_reason.into_values());
@@ -160,23 +171,38 @@ impl Replays {
     ) -> Result<Replay, ReplayError> {
         let destinations = self.selected(selection)?;
         let mut turn = self.turn.lock().await;
-        let mut done = Replay::default();
-        let Some((folder, journals)) = &self.folder else {
-            return Ok(done);
+        let Some(archive) = self.archive()? else {
+            return Ok(Replay::default());
         };
-        tokio::task::block_in_place(|| finish(journals, &mut turn))?;
+        if !archive.claim().await? {
+            return Err(ReplayError::Busy);
+        }
+        let done = self.replay_claimed(archive, &destinations, selection, until, &mut turn);
+        let done = done.await;
+        archive.release().await;
+        done
+    }
+
+    async fn replay_claimed(
+        &self,
+        archive: &dyn Archive,
+        destinations: &[&(String, watch::Receiver<SequenceNumber>)],
+        selection: &Selection,
+        until: Instant,
+        turn: &mut Unfinished,
+    ) -> Result<Replay, ReplayError> {
+        let mut done = Replay::default();
+        self.finish(archive, turn).await?;
         for (destination, settled) in destinations {
-            let mut marks = tokio::task::block_in_place(|| journals.marks(destination))?;
-            for path in dead_letter::files(self.disk.as_ref(), folder, destination)? {
-                let bytes = tokio::task::block_in_place(|| self.disk.read(&path))?;
-                // Marked at once: a line that stands there twice is one row.
-                let mut letters = Letter::all(&bytes)
-                    .filter(|letter| selection.takes(letter))
-                    .filter(|letter| {
-                        marks
-                            .insert((letter.log_id, letter.sequence), None)
-                            .is_none()
-                    });
+            self.compare(archive, destination, turn).await?;
+            let mut replayed = self.replayed(archive, destination).await?;
+            let mut behind = None;
+            loop {
+                let page = archive.page(destination, behind.as_deref()).await?;
+                // Known at once: a row that is there twice is one.
+                let letters = page.letters.into_iter();
+                let mut letters = letters
+                    .filter(|letter| selection.takes(letter) && replayed.insert(letter.key()));
                 loop {
                     let batch = batch(&mut letters, address_of(destination), &mut done);
                     if batch.is_empty() {
@@ -186,25 +212,32 @@ impl Replays {
                         done.is_cut = true;
                         return Ok(done);
                     }
-                    self.replay_batch(journals, destination, settled, batch, &mut turn, &mut done)
+                    if !archive.claim().await? {
+                        return Err(ReplayError::Busy);
+                    }
+                    self.replay_batch(destination, settled, batch, turn, &mut done)
                         .await?;
+                    self.finish(archive, turn).await?;
+                }
+                behind = page.next;
+                if behind.is_none() {
+                    break;
                 }
             }
         }
         Ok(done)
     }
 
-    /// Appends some rows and marks them.
+    /// Appends some rows and notes them.
     async fn replay_batch(
         &self,
-        journals: &Journals,
         destination: &str,
         settled: &watch::Receiver<SequenceNumber>,
         batch: Vec<Replayed>,
         turn: &mut Unfinished,
         done: &mut Replay,
     ) -> io::Result<()> {
-        let path = journals.new_path();
+        let path = self.journals.as_ref().map(Journals::new_path);
         let mut journal = Journal {
             destination: destination.to_owned(),
             log_id: self.log.id(),
@@ -212,10 +245,12 @@ impl Replays {
             is_done: false,
             rows: batch.iter().map(mark).collect(),
         };
-        if let Err(error) = tokio::task::block_in_place(|| journals.store(&path, &journal)) {
+        if let (Some(journals), Some(path)) = (&self.journals, &path)
+            && let Err(error) = tokio::task::block_in_place(|| journals.store(path, &journal))
+        {
             // It may be there all the same, and would keep its rows from being replayed.
             journal.rows.clear();
-            turn.0 = Some((path, journal));
+            turn.journal = Some((path.clone(), journal));
             return Err(error);
         }
         let mut appended = Vec::new();
@@ -261,8 +296,77 @@ impl Replays {
         }
         done.replayed += journal.rows.len() as u64;
         journal.is_done = true;
-        turn.0 = Some((path, journal));
-        tokio::task::block_in_place(|| finish(journals, turn))
+        let keys: Vec<Key> = journal.rows.iter().map(Mark::key).collect();
+        self.sent.add(destination, &keys);
+        turn.unmarked.push((destination.to_owned(), keys));
+        turn.journal = path.map(|path| (path, journal));
+        Ok(())
+    }
+
+    fn archive(&self) -> Result<Option<&dyn Archive>, ReplayError> {
+        match &self.source {
+            Source::Archive(archive) => Ok(Some(archive.as_ref())),
+            Source::Unreadable(name) => Err(ReplayError::Unreadable(name.clone())),
+            Source::Nowhere => Ok(None),
+        }
+    }
+
+    /// The rows of a destination that were replayed, as far as anybody tells.
+    async fn replayed(
+        &self,
+        archive: &dyn Archive,
+        destination: &str,
+    ) -> Result<HashSet<Key>, ReplayError> {
+        let mut replayed = self.sent.of(destination);
+        replayed.extend(archive.marks(destination).await?);
+        if let Some(journals) = &self.journals {
+            let marks = tokio::task::block_in_place(|| journals.marks(destination))?;
+            replayed.extend(marks.into_keys());
+        }
+        Ok(replayed)
+    }
+
+    /// Marks what the journals know to be replayed and an earlier process did not come to mark.
+    async fn compare(
+        &self,
+        archive: &dyn Archive,
+        destination: &str,
+        turn: &mut Unfinished,
+    ) -> Result<(), ReplayError> {
+        let Some(journals) = &self.journals else {
+            return Ok(());
+        };
+        if turn.compared.contains(destination) {
+            return Ok(());
+        }
+        let noted = tokio::task::block_in_place(|| journals.marks(destination))?;
+        let marked: HashSet<Key> = archive.marks(destination).await?.into_iter().collect();
+        let is_missing = |key: &Key| !marked.contains(key);
+        let missing: Vec<Key> = noted.into_keys().filter(is_missing).collect();
+        if !missing.is_empty() {
+            archive.mark(destination, &missing).await?;
+        }
+        turn.compared.insert(destination.to_owned());
+        Ok(())
+    }
+
+    /// Notes and marks what is not yet. Without that the same rows would be replayed again.
+    async fn finish(
+        &self,
+        archive: &dyn Archive,
+        turn: &mut Unfinished,
+    ) -> Result<(), ReplayError> {
+        if let (Some((path, journal)), Some(journals)) = (&turn.journal, &self.journals) {
+            tokio::task::block_in_place(|| journals.store(path, journal))?;
+            turn.journal = None;
+        }
+        while let Some((destination, rows)) = turn.unmarked.last() {
+            if !rows.is_empty() {
+                archive.mark(destination, rows).await?;
+            }
+            turn.unmarked.pop();
+        }
+        Ok(())
     }
 
     /// The destinations that a selection is about.
@@ -283,19 +387,6 @@ impl Replays {
     }
 }
 
-/// Makes the marks durable that are not yet. Without them the same rows would be replayed again.
-fn finish(journals: &Journals, turn: &mut Unfinished) -> io::Result<()> {
-    if let Some((path, journal)) = &turn.0 {
-        journals.store(path, journal)?;
-        turn.0 = None;
-    }
-    Ok(())
-}
-
-fn is_waiting(letter: &Letter<'_>, marks: &Marks) -> bool {
-    !marks.contains_key(&(letter.log_id, letter.sequence))
-}
-
 fn mark(replayed: &Replayed) -> Mark {
     Mark {
         log_id: replayed.log_id,
@@ -305,8 +396,8 @@ fn mark(replayed: &Replayed) -> Mark {
 }
 
 /// The next rows to be replayed together.
-fn batch<'a>(
-    letters: &mut impl Iterator<Item = Letter<'a>>,
+fn batch(
+    letters: &mut impl Iterator<Item = Letter>,
     address: u64,
     done: &mut Replay,
 ) -> Vec<Replayed> {
@@ -315,7 +406,7 @@ fn batch<'a>(
         let Some(letter) = letters.next() else {
             break;
         };
-        let Some((kind, payload)) = letter.record() else {
+        let Some((kind, payload)) = letter.record else {
             done.damaged += 1;
             continue;
         };
@@ -325,29 +416,8 @@ fn batch<'a>(
             log_id: letter.log_id,
             sequence: letter.sequence,
             kind,
-            payload: Bytes::from(payload),
+            payload,
         });
     }
     rows
-}
-
-fn count(by_reason: &mut BTreeMap<String, Waiting>, destination: &str, letter: &Letter<'_>) {
-    let has_room = by_reason.len() < MAX_REASONS;
-    let reason = match &*letter.reason {
-        reason if has_room || by_reason.contains_key(reason) => reason,
-        _ => OTHER_REASONS,
-    };
-    let time = letter.time().map(|time| time.0);
-    let waiting = by_reason
-        .entry(reason.to_owned())
-        .or_insert_with(|| Waiting {
-            destination: destination.to_owned(),
-            reason: reason.to_owned(),
-            count: 0,
-            first_micros: time,
-            last_micros: time,
-        });
-    waiting.count += 1;
-    waiting.first_micros = [waiting.first_micros, time].into_iter().flatten().min();
-    waiting.last_micros = waiting.last_micros.max(time);
 }

@@ -9,6 +9,7 @@
 //! tables       REST: the table            connection   one stream of requests and answers
 //! appender     which stream, at what offset            journal      what was about to be sent
 //! error        what each error asks for            side         another table beside that of the events
+//! listing      the rows of such a table, as REST tells them
 //! ```
 
 use std::borrow::Cow;
@@ -33,11 +34,13 @@ mod appender;
 mod connection;
 mod error;
 mod journal;
+mod listing;
 mod shards;
 mod side;
 mod tables;
 
 use error::Reaction;
+pub use listing::Listing;
 use shards::{Day, Shard, Shards};
 pub use side::{Place, RefusedRow, SideTable};
 pub use tables::Definition;

@@ -16,6 +16,8 @@ use crate::writer::google::Access;
 
 use super::appender::Appender;
 use super::error::Reaction;
+use super::shards::DATE;
+use super::listing::Listing;
 use super::tables::{Definition, Tables};
 use super::{Config, MAX_REQUEST_BYTES, TableName};
 
@@ -40,12 +42,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// Beside the events' table, under its name with `suffix` behind.
+    /// Beside the events' table, under its name with `_suffix` behind; beside tables of days with `suffix_` before what
+    /// they have in common, so that a query of all days (`events_*`) does not find it.
     pub fn beside(events: &Config, suffix: &str) -> Self {
+        let table = match events.table.replacen(DATE, "", 1) {
+            table if table == events.table => format!("{table}_{suffix}"),
+            common => format!("{suffix}_{}", common.trim_matches('_')),
+        };
         Self {
             project: events.project.clone(),
             dataset: events.dataset.clone(),
-            table: format!("{}{suffix}", events.table),
+            table,
             endpoint: events.endpoint.clone(),
             grpc_endpoint: events.grpc_endpoint.clone(),
             answer_timeout: events.answer_timeout,
@@ -148,6 +155,16 @@ impl SideTable {
         }
         refused.sort_by_key(|row| row.index);
         Ok(refused)
+    }
+
+    /// Some rows from the place that `next` of an earlier listing told, of these columns (`a`, `a.b`) only. New rows may be
+    /// seen late: the interface shows what came in the last minutes when it likes.
+    ///
+    /// # Errors
+    /// Transient and fatal ones; never `Rejected`.
+    pub async fn list(&self, columns: &[&str], from: Option<&str>) -> Result<Listing, WriteError> {
+        let table = self.prepared().await?;
+        self.tables.list(&table, columns, from).await
     }
 
     async fn prepared(&self) -> Result<TableName, WriteError> {

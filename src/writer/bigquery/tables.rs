@@ -158,6 +158,23 @@ impl Tables {
         Ok(true)
     }
 
+    /// The table as REST shows it.
+    pub(super) async fn get(&self, name: &TableName) -> Result<Value, WriteError> {
+        let found = self.call(Method::GET, &path(name), None, None).await?;
+        expect(found, name)
+    }
+
+    /// What REST shows below the table, with a query.
+    pub(super) async fn get_below(
+        &self,
+        name: &TableName,
+        below: &str,
+    ) -> Result<Value, WriteError> {
+        let path = format!("{}/{below}", path(name));
+        let found = self.call(Method::GET, &path, None, None).await?;
+        expect(found, name)
+    }
+
     async fn call(
         &self,
         method: Method,

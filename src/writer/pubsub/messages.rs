@@ -19,7 +19,7 @@ const REQUEST_BYTES: usize = 10_000_000;
 pub(super) const REQUEST_MESSAGES: usize = 1_000;
 
 /// Longest value of an attribute, from the same page.
-const ATTRIBUTE_BYTES: usize = 1_024;
+pub(super) const ATTRIBUTE_BYTES: usize = 1_024;
 
 /// The columns that a subscription with "write metadata" fills.
 const METADATA: &[&str] = &[
@@ -36,6 +36,21 @@ pub(super) struct Outgoing {
     pub(super) message: PubsubMessage,
     /// What it takes up in a request.
     bytes: usize,
+}
+
+impl Outgoing {
+    pub(super) fn new(sequence: SequenceNumber, message: PubsubMessage) -> Self {
+        Self {
+            sequence,
+            bytes: framed(message.encoded_len()),
+            message,
+        }
+    }
+
+    /// Whether a request on this topic has room for it.
+    pub(super) fn fits(&self, topic: &str) -> bool {
+        self.bytes <= room(topic)
+    }
 }
 
 /// The messages of these records.
@@ -65,7 +80,11 @@ pub(super) fn encode(
     }
 }
 
-fn encode_one(record: &Record, integers: Integers, topic: &str) -> Result<Outgoing, String> {
+pub(super) fn encode_one(
+    record: &Record,
+    integers: Integers,
+    topic: &str,
+) -> Result<Outgoing, String> {
     if record.kind == Kind::Document {
         return Err("documents are not published on this topic".to_owned());
     }
@@ -80,17 +99,14 @@ fn encode_one(record: &Record, integers: Integers, topic: &str) -> Result<Outgoi
         attributes: attributes(&record.payload)?,
         ..PubsubMessage::default()
     };
-    let bytes = framed(message.encoded_len());
-    if bytes > room(topic) {
+    let outgoing = Outgoing::new(record.sequence, message);
+    if !outgoing.fits(topic) {
         return Err(format!(
-            "it is larger than a message may be: {bytes} bytes, {REQUEST_BYTES} with the topic's name are the limit"
+            "it is larger than a message may be: {} bytes, {REQUEST_BYTES} with the topic's name are the limit",
+            outgoing.bytes
         ));
     }
-    Ok(Outgoing {
-        sequence: record.sequence,
-        message,
-        bytes,
-    })
+    Ok(outgoing)
 }
 
 /// By these, subscribers tell duplicates and filter. One that is too long for an attribute is left out: the data has it.

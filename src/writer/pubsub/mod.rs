@@ -7,8 +7,10 @@
 //! ```text
 //! messages   rows → messages, messages → requests      sent    what an attempt before has published
 //! connection one call with a deadline                    error   what an answer means
+//! annotated  records with attributes of their own
 //! ```
 
+mod annotated;
 mod connection;
 mod error;
 mod messages;
@@ -33,6 +35,7 @@ use super::{Batch, Limits, RowFault, WriteError, Writer, background};
 use crate::schema::json::Integers;
 use crate::schema::{LogId, SequenceNumber};
 
+pub use self::annotated::Annotated;
 pub use self::connection::{CallFault, Connection};
 pub use self::error::Error;
 

@@ -44,6 +44,16 @@ async fn googles_clients_find_what_they_expect() {
         "hidden": 1, "existed": 1, "offsets": offsets, "beyond": "OutOfRange", "finalized": 200,
     });
     assert_eq!(found["appends"], appends, "{errors}");
+    let listed = json!({
+        "count": 200, "total": 200, "pages": 4, "numbers": true,
+        "first": {
+            "id": "0", "day": "2024-10-04", "at": "2024-10-04T00:00:00.123456+00:00", "number": 0,
+            "price": 19.5, "is_new": true, "document": {"a": 1}, "tags": ["x", "y"], "device": null,
+        },
+        "some": (150..160).map(|number| [number]).collect::<Vec<_>>(),
+        "elsewhere": "NotFound",
+    });
+    assert_eq!(found["listed"], listed, "{errors}");
     let rows = bigquery.rows(TABLE);
     let numbers: BTreeSet<i64> = rows
         .iter()

@@ -14,6 +14,15 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 PATIENCE = 20
 BATCHES, ROWS = 8, 25
+# A day and a time in 2024, and one value of each other type.
+TYPED = {
+    "day": 20_000,
+    "at": 1_728_000_000_123_456,
+    "price": 19.5,
+    "is_new": True,
+    "document": '{"a": 1}',
+    "tags": ["x", "y"],
+}
 
 
 def refused(act):
@@ -70,7 +79,13 @@ def row_class():
     file = descriptor_pb2.FileDescriptorProto(name="row.proto", syntax="proto2")
     row = file.message_type.add(name="Row")
     row.field.add(name="id", number=1, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
+    row.field.add(name="day", number=2, type=kinds.TYPE_INT32, label=kinds.LABEL_OPTIONAL)
+    row.field.add(name="at", number=3, type=kinds.TYPE_INT64, label=kinds.LABEL_OPTIONAL)
     row.field.add(name="number", number=4, type=kinds.TYPE_INT64, label=kinds.LABEL_OPTIONAL)
+    row.field.add(name="price", number=5, type=kinds.TYPE_DOUBLE, label=kinds.LABEL_OPTIONAL)
+    row.field.add(name="is_new", number=6, type=kinds.TYPE_BOOL, label=kinds.LABEL_OPTIONAL)
+    row.field.add(name="document", number=7, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
+    row.field.add(name="tags", number=8, type=kinds.TYPE_STRING, label=kinds.LABEL_REPEATED)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("Row")), row
@@ -90,7 +105,7 @@ def appends(address):
     def send(offset, values):
         request = types.AppendRowsRequest(write_stream=stream, offset=offset)
         request.proto_rows.rows.serialized_rows = [
-            row(id=str(value), number=value).SerializeToString() for value in values
+            row(id=str(value), number=value, **TYPED).SerializeToString() for value in values
         ]
         return connection.send(request).result(timeout=PATIENCE)
 
@@ -113,7 +128,29 @@ def appends(address):
     return found
 
 
-found = {"tables": tables(sys.argv[1]), "appends": appends(sys.argv[2])}
+def listed(endpoint):
+    client = bigquery.Client(
+        project="p", credentials=AnonymousCredentials(), client_options={"api_endpoint": endpoint}
+    )
+    table = client.get_table("p.d.t")
+    pages = client.list_rows(table, page_size=60)
+    rows = list(pages)
+    first = dict(rows[0].items())
+    first["day"], first["at"] = first["day"].isoformat(), first["at"].isoformat()
+    number = [field for field in table.schema if field.name == "number"]
+    some = list(client.list_rows(table, selected_fields=number, start_index=150, max_results=10))
+    return {
+        "count": len(rows),
+        "total": pages.total_rows,
+        "pages": pages.page_number,
+        "numbers": sorted(row["number"] for row in rows) == list(range(BATCHES * ROWS)),
+        "first": first,
+        "some": [list(row.values()) for row in some],
+        "elsewhere": refused(lambda: list(client.list_rows("p.d.none", selected_fields=number))),
+    }
+
+
+found = {"tables": tables(sys.argv[1]), "appends": appends(sys.argv[2]), "listed": listed(sys.argv[1])}
 print(json.dumps(found))
 # Threads of gRPC may hang when the interpreter is torn down; the answer is whole by then.
 sys.stdout.flush()

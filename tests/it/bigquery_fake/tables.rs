@@ -323,3 +323,25 @@ async fn requests_fail_as_told() {
     assert_eq!(cut, None);
     assert_eq!(get(&bigquery, &path).await.1["description"], "done");
 }
+
+#[tokio::test]
+async fn rows_are_told_by_pages_and_nonsense_is_refused() {
+    let bigquery = bigquery().await;
+    let data = |query: &str| format!("{TABLES}/t/data?{query}");
+    let (status, none) = get(&bigquery, &data("")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&none["totalRows"], none.get("rows")), (&json!("0"), None));
+    for query in [
+        "maxResults=x",
+        "pageToken=x",
+        "startIndex=-1",
+        "startIndex=1&pageToken=cGFnZSAx",
+        "selectedFields=nothing",
+        "selectedFields=device.nothing",
+        "formatOptions.useInt64Timestamp=perhaps",
+        "rows=1",
+    ] {
+        let refused = refusal(get(&bigquery, &data(query)).await);
+        assert_eq!(refused, (400, "invalid".to_owned()), "{query}");
+    }
+}

@@ -117,6 +117,12 @@ impl Builder {
         self
     }
 
+    /// Sets a variable that is not the collector's own.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.values.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Takes events from the subscription of tests at this `host:port`.
     pub fn consuming(mut self, host: &str) -> Self {
         self.consumes = true;

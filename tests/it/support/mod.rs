@@ -5,6 +5,7 @@ pub mod collector;
 pub mod process;
 pub mod pubsub;
 pub mod python;
+pub mod s3;
 pub mod wire;
 
 use std::time::{Duration, Instant};

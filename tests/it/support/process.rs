@@ -14,13 +14,16 @@ pub struct Process {
     child: Child,
 }
 
-/// The binary with a clean environment.
+/// The binary with a clean environment but for these variables; `=NAME` is one that is not the collector's own.
 pub fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_real-streaming"));
     command.env_clear().current_dir(folder).stdin(Stdio::null());
     command.env("APP_CONFIG__ADMIN__TOKEN", super::client::TOKEN);
     for (name, value) in values {
-        command.env(format!("APP_CONFIG__{name}"), value);
+        match name.strip_prefix('=') {
+            Some(plain) => command.env(plain, value),
+            None => command.env(format!("APP_CONFIG__{name}"), value),
+        };
     }
     command
 }
