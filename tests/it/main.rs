@@ -34,5 +34,7 @@ mod replay;
 mod restart;
 mod schema;
 mod senders;
+#[cfg(feature = "bigquery")]
+mod side_table;
 mod support;
 mod writer_contract;

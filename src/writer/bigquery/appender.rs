@@ -13,11 +13,12 @@ use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::
     big_query_write_client::BigQueryWriteClient, write_stream,
 };
 use googleapis_tonic_google_cloud_bigquery_storage_v1::google::rpc;
+use prost_types::DescriptorProto;
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::schema::{self, LogId, Record, SequenceNumber};
+use crate::schema::{LogId, Record, SequenceNumber};
 use crate::writer::WriteError;
 use crate::writer::google::Access;
 
@@ -34,6 +35,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Appender {
     access: Access,
     channel: Channel,
+    /// How the rows are to be read.
+    descriptor: DescriptorProto,
     answer_timeout: Duration,
     state: Mutex<State>,
 }
@@ -79,6 +82,7 @@ struct Sent {
 impl Appender {
     pub(super) fn new(
         access: Access,
+        descriptor: DescriptorProto,
         journal: Option<Journal>,
         answer_timeout: Duration,
     ) -> Result<Self, WriteError> {
@@ -86,6 +90,7 @@ impl Appender {
         Ok(Self {
             access,
             channel,
+            descriptor,
             answer_timeout,
             state: Mutex::new(State {
                 table: None,
@@ -215,7 +220,7 @@ impl Appender {
                 return Err(unknown(&error));
             }
         }
-        let request = request(open, records);
+        let request = request(open, &self.descriptor, records);
         let offset = open.offset;
         let pending = match open.connection.send(request).await {
             Ok(pending) => pending,
@@ -411,11 +416,11 @@ fn default_stream(table: &TableName) -> String {
     format!("{}/streams/_default", table.path())
 }
 
-fn request(open: &Open, records: &[Record]) -> AppendRowsRequest {
+fn request(open: &Open, descriptor: &DescriptorProto, records: &[Record]) -> AppendRowsRequest {
     let rows = records.iter().map(|record| record.payload.clone());
     // Only the first request of a connection says where to and how the rows are written.
     let writer_schema = open.is_first.then(|| ProtoSchema {
-        proto_descriptor: Some(schema::bigquery::writer_descriptor().clone()),
+        proto_descriptor: Some(descriptor.clone()),
     });
     let write_stream = if open.is_first {
         open.connection.stream().to_owned()

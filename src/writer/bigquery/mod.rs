@@ -7,7 +7,7 @@
 //! ```text
 //! tables       REST: the table            connection   one stream of requests and answers
 //! appender     which stream, at what offset            journal      what was about to be sent
-//! error        what each error asks for
+//! error        what each error asks for            side         another table beside that of the events
 //! ```
 
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::durable::Disk;
-use crate::schema::{LogId, Record, SequenceNumber};
+use crate::schema::{self, LogId, Record, SequenceNumber};
 
 use super::google::Access;
 use super::{Batch, Limits, RowFault, WriteError, Writer};
@@ -29,11 +29,14 @@ mod appender;
 mod connection;
 mod error;
 mod journal;
+mod side;
 mod tables;
 
 use appender::Appender;
 use error::Reaction;
 use journal::Journal;
+pub use side::{Place, RefusedRow, SideTable};
+pub use tables::Definition;
 use tables::Tables;
 
 /// Requests may have 10 MB, and rows are not all of them.
@@ -132,7 +135,12 @@ impl BigQueryWriter {
             name: format!("bigquery:{wanted}"),
             wanted,
             tables: Tables::new(Access::new(&config.endpoint)?)?,
-            appender: Appender::new(access, journal, config.answer_timeout)?,
+            appender: Appender::new(
+                access,
+                schema::bigquery::writer_descriptor(),
+                journal,
+                config.answer_timeout,
+            )?,
             flush_interval: config.flush_interval,
             max_batch_rows: config.max_batch_rows,
             is_exact,
@@ -185,21 +193,11 @@ impl BigQueryWriter {
         Ok(())
     }
 
-    /// A table that was just made is not known everywhere at once.
     async fn without_table(&self, text: String) -> WriteError {
         let table = lock(&self.ready).clone();
-        let Some(table) = table else {
-            return WriteError::transient(text);
-        };
-        match self.tables.is_there(&table).await {
-            Ok(true) => WriteError::Transient {
-                source: text.into(),
-                retry_after: Some(Duration::from_secs(2)),
-            },
-            Ok(false) => WriteError::fatal(format!(
-                "alarm table_gone: {table} was deleted; it is not made again by itself, restart the collector if it is to be ({text})"
-            )),
-            Err(error) => error,
+        match table {
+            Some(table) => self.tables.unknown(&table, text).await,
+            None => WriteError::transient(text),
         }
     }
 }
@@ -226,7 +224,7 @@ impl Writer for BigQueryWriter {
     }
 
     async fn open(&self) -> Result<(), WriteError> {
-        let table = self.tables.prepare(&self.wanted).await?;
+        let table = self.tables.prepare(&self.wanted, &events()).await?;
         self.appender.begin(table.clone()).await?;
         *lock(&self.ready) = Some(table);
         Ok(())
@@ -263,6 +261,16 @@ impl Writer for BigQueryWriter {
     }
 
     async fn close(&self) {}
+}
+
+/// The table of events.
+fn events() -> Definition {
+    let mut table = schema::bigquery::table();
+    table["description"] = "Events of Real Streaming, as Google Analytics 4 exports them".into();
+    Definition {
+        table,
+        named_by: "WRITERS__BQ__TABLE_ID",
+    }
 }
 
 /// Counts a request as under way until it is dropped.

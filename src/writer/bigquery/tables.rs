@@ -1,13 +1,15 @@
 //! The table: made if it is missing, grown if columns are, never anything else.
 //!
 //! Nothing is deleted, emptied or made again. A table that cannot hold our rows is told with every difference, but for
-//! the predecessor's, beside which one of ours is used. Four calls of the REST API
+//! the predecessor's, beside which one of ours is used. What a table is to be is said by its [`Definition`], the same for
+//! that of the events and those beside it. Four calls of the REST API
 //! (<https://cloud.google.com/bigquery/docs/reference/rest/v2/tables>).
+
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::schema;
 use crate::writer::WriteError;
 use crate::writer::google::Access;
 
@@ -18,6 +20,18 @@ const ATTEMPTS: usize = 5;
 
 /// Behind the name of the predecessor's table.
 const OURS_BESIDE: &str = "_ga4";
+
+/// Tables that were just made are known everywhere after seconds.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(2);
+
+/// What a table is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// `schema`, and where there are any `timePartitioning`, `clustering` and `description`, as `tables.insert` takes them.
+    pub table: Value,
+    /// The variable by which the operator names another table.
+    pub named_by: &'static str,
+}
 
 /// Calls the REST API.
 #[derive(Debug)]
@@ -35,7 +49,7 @@ struct Answer {
 impl Tables {
     pub(super) fn new(access: Access) -> Result<Self, WriteError> {
         let client = reqwest::Client::builder()
-            .timeout(std::time::Duration::from_secs(30))
+            .timeout(Duration::from_secs(30))
             .build()
             .map_err(WriteError::fatal)?;
         Ok(Self { client, access })
@@ -45,12 +59,16 @@ impl Tables {
     ///
     /// # Errors
     /// It cannot be had now, or only the operator can help.
-    pub(super) async fn prepare(&self, wanted: &TableName) -> Result<TableName, WriteError> {
+    pub(super) async fn prepare(
+        &self,
+        wanted: &TableName,
+        definition: &Definition,
+    ) -> Result<TableName, WriteError> {
         let mut name = wanted.clone();
         for _ in 0..ATTEMPTS {
             let found = self.call(Method::GET, &path(&name), None, None).await?;
             if found.status == StatusCode::NOT_FOUND {
-                if self.make(&name).await? {
+                if self.make(&name, definition).await? {
                     return Ok(name);
                 }
                 // Somebody else made it meanwhile.
@@ -65,9 +83,7 @@ impl Tables {
                 );
                 continue;
             }
-            let ours = schema::bigquery::table();
-            let (fields, missing) =
-                united(&table["schema"]["fields"], &ours["schema"]["fields"], &name)?;
+            let (fields, missing) = united(&table["schema"]["fields"], definition, &name)?;
             if missing.is_empty() || self.grow(&name, &table, fields, &missing).await? {
                 return Ok(name);
             }
@@ -77,11 +93,21 @@ impl Tables {
         )))
     }
 
-    /// Whether the table is there.
-    ///
-    /// # Errors
-    /// It cannot be asked now.
-    pub(super) async fn is_there(&self, name: &TableName) -> Result<bool, WriteError> {
+    /// What is to be done when writers do not know a prepared table: one that was just made is not known everywhere at once.
+    pub(super) async fn unknown(&self, name: &TableName, text: String) -> WriteError {
+        match self.is_there(name).await {
+            Ok(true) => WriteError::Transient {
+                source: text.into(),
+                retry_after: Some(UNKNOWN_WAIT),
+            },
+            Ok(false) => WriteError::fatal(format!(
+                "alarm table_gone: {name} was deleted; it is not made again by itself, restart the collector if it is to be ({text})"
+            )),
+            Err(error) => error,
+        }
+    }
+
+    async fn is_there(&self, name: &TableName) -> Result<bool, WriteError> {
         let found = self.call(Method::GET, &path(name), None, None).await?;
         if found.status == StatusCode::NOT_FOUND {
             return Ok(false);
@@ -90,13 +116,11 @@ impl Tables {
     }
 
     /// False if it was there already.
-    async fn make(&self, name: &TableName) -> Result<bool, WriteError> {
-        let mut table = schema::bigquery::table();
+    async fn make(&self, name: &TableName, definition: &Definition) -> Result<bool, WriteError> {
+        let mut table = definition.table.clone();
         table["tableReference"] = json!({
             "projectId": name.project, "datasetId": name.dataset, "tableId": name.table,
         });
-        table["description"] =
-            json!("Events of Real Streaming, as Google Analytics 4 exports them");
         table["labels"] = json!({"made_by": "real-streaming"});
         let tables = format!("projects/{}/datasets/{}/tables", name.project, name.dataset);
         let made = self.call(Method::POST, &tables, None, Some(&table)).await?;
@@ -206,16 +230,18 @@ fn is_named(field: &Value, name: &str) -> bool {
 /// The table's fields with those of ours that it lacks, and the paths of these.
 fn united(
     theirs: &Value,
-    ours: &Value,
+    definition: &Definition,
     name: &TableName,
 ) -> Result<(Value, Vec<String>), WriteError> {
     let (mut missing, mut differences) = (Vec::new(), Vec::new());
+    let ours = &definition.table["schema"]["fields"];
     let fields = unite(theirs, ours, "", &mut missing, &mut differences);
     if differences.is_empty() {
         return Ok((fields, missing));
     }
     Err(WriteError::fatal(format!(
-        "{name} cannot hold the rows; name another table in WRITERS__BQ__TABLE_ID, or change these columns:\n{}",
+        "{name} cannot hold the rows; name another table in {}, or change these columns:\n{}",
+        definition.named_by,
         differences.join("\n")
     )))
 }
@@ -280,12 +306,20 @@ fn described(field: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema;
 
     fn name() -> TableName {
         TableName {
             project: "p".to_owned(),
             dataset: "d".to_owned(),
             table: "t".to_owned(),
+        }
+    }
+
+    fn definition(fields: Value) -> Definition {
+        Definition {
+            table: json!({"schema": {"fields": fields}}),
+            named_by: "SOME__TABLE",
         }
     }
 
@@ -308,7 +342,7 @@ mod tests {
             {"name": "r", "type": "RECORD", "mode": "NULLABLE", "fields": fields(&[("x", "STRING"), ("y", "FLOAT")])},
             {"name": "b", "type": "STRING", "mode": "NULLABLE"},
         ]);
-        let (united, missing) = united(&theirs, &ours, &name()).unwrap();
+        let (united, missing) = united(&theirs, &definition(ours), &name()).unwrap();
         assert_eq!(missing, ["r.y", "b"]);
         let names = |fields: &Value| -> Vec<String> {
             let fields = fields.as_array().unwrap().iter();
@@ -331,12 +365,13 @@ mod tests {
             {"name": "a", "type": "INTEGER"},
             {"name": "r", "type": "RECORD", "fields": fields(&[("x", "STRING")])},
         ]);
-        let error = united(&theirs, &ours, &name()).unwrap_err();
+        let error = united(&theirs, &definition(ours), &name()).unwrap_err();
         let text = error.to_string();
         for line in [
             "a: is STRING, must be INTEGER",
             "r.x: is REPEATED STRING, must be STRING",
             "must: is REQUIRED",
+            "SOME__TABLE",
         ] {
             assert!(text.contains(line), "{text}");
         }
