@@ -26,15 +26,17 @@ use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
 
 use crate::pipeline::{
-    Acknowledge, Cursors, DeadLetterConfig, Dedupe, Delivery, DeliveryConfig, Fates, Intake,
+    Acknowledge, Book, Cursors, DeadLetterConfig, Dedupe, Delivery, DeliveryConfig, Fates, Intake,
     Journals, Replays, Stop, Unfinished, Verdicts, release_settled,
 };
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
 
+mod book;
 mod destinations;
 mod totals;
 
+use book::Shelf;
 use destinations::{Asked, Parts, ask, delivery, report_orphans, target};
 use totals::Totals;
 
@@ -43,6 +45,9 @@ const MAX_RECORD_BYTES: usize = 9 << 20;
 
 /// How long the totals may take to be written down at the end.
 const LAST_WRITE: Duration = Duration::from_millis(500);
+
+/// How long the last rows of the ledger may take at least, when the deliveries have taken all the time there was.
+const LAST_ROWS: Duration = Duration::from_secs(1);
 
 /// How often the totals are written down while events come.
 const TOTALS_INTERVAL: Duration = Duration::from_secs(5);
@@ -107,6 +112,8 @@ pub struct App {
     ledger: Arc<Ledger>,
     deliveries: Vec<Delivery>,
     totals: Option<Totals>,
+    /// The rows of the ledger and how often they are written, if any destination keeps them.
+    book: Option<(Arc<Book>, Duration)>,
     stop: watch::Sender<Stop>,
     drain: Duration,
 }
@@ -167,8 +174,9 @@ impl App {
             .map(Totals::load)
             .transpose()?
             .unwrap_or_default();
+        let shelf = Shelf::open(config, &targets, &disk)?;
         let ledger = Arc::new(Ledger::new(
-            earlier,
+            shelf.counted(earlier),
             log.durable().borrow().0,
             replayed.transpose()?.unwrap_or_default(),
             Arc::new(LogCounts(Arc::clone(&log))),
@@ -177,7 +185,7 @@ impl App {
         let (stop, stopped) = watch::channel(Stop::No);
         let verdicts = Arc::new(Verdicts::default());
         let mut deliveries = Vec::new();
-        for (target, asked) in targets.into_iter().zip(asked) {
+        for (index, (target, asked)) in targets.into_iter().zip(asked).enumerate() {
             let parts = Parts {
                 clock: &clock,
                 verdicts: &verdicts,
@@ -187,6 +195,7 @@ impl App {
                 identities: &identities,
                 cursors: cursors.as_ref(),
                 ledger: &ledger,
+                keeps_rows: shelf.keeps_rows(index),
             };
             deliveries.push(delivery(&parts, target, asked, stopped.clone())?);
         }
@@ -204,7 +213,8 @@ impl App {
             log.recent_keys(now.before(config.dedupe.window), config.dedupe.max_entries)?,
             now,
         );
-        let intake = Arc::new(Intake::new(
+        let origins = shelf.origins();
+        let intake = Intake::new(
             Arc::clone(&log),
             dedupe,
             Arc::clone(&ledger),
@@ -212,7 +222,8 @@ impl App {
             required,
             dead_letters.is_none().then_some(verdicts),
             MAX_RECORD_BYTES,
-        ));
+        );
+        let intake = Arc::new(intake.telling(origins.clone()));
         if config.acknowledge == Acknowledge::Queued {
             tracing::warn!(
                 "acknowledge is queued: an event that was answered 2xx is lost if the process dies"
@@ -230,6 +241,7 @@ impl App {
         let replays = Replays {
             log: Arc::clone(&log),
             ledger: Arc::clone(&ledger),
+            origins: origins.clone(),
             disk: Arc::clone(&disk),
             folder: dead_letters.clone(),
             destinations: deliveries
@@ -244,6 +256,7 @@ impl App {
             is_durable: dir.is_some(),
             turn: tokio::sync::Mutex::new(Unfinished::default()),
         };
+        let book = shelf.book(&deliveries, origins, &ledger, &log, &clock);
         let shared = Arc::new(Shared {
             intake,
             enricher: Enricher::new(config.enrich.clone()),
@@ -287,6 +300,7 @@ impl App {
             ledger,
             deliveries,
             totals,
+            book: book.zip(config.ledger_interval),
             stop,
             drain: config.drain,
         })
@@ -326,6 +340,11 @@ impl App {
             .totals
             .clone()
             .map(|totals| tokio::spawn(totals.keep(Arc::clone(&self.ledger), TOTALS_INTERVAL)));
+
+        let booking = self
+            .book
+            .as_ref()
+            .map(|(book, interval)| tokio::spawn(Arc::clone(book).keep(*interval)));
 
         // Until the very end, so that the end can be watched.
         let admin = self
@@ -375,6 +394,15 @@ impl App {
         let reached_end = async { while deliveries.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout_at(deadline, reached_end).await.is_ok();
         release.abort();
+        if let Some((book, _)) = &self.book {
+            let until = deadline.max(Instant::now() + LAST_ROWS);
+            if tokio::time::timeout_at(until, book.finish()).await.is_err() {
+                tracing::warn!("the last rows of the ledger were not written in time");
+            }
+        }
+        if let Some(booking) = booking {
+            booking.abort();
+        }
         if let Some(admin) = admin {
             admin.abort();
         }

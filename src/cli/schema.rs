@@ -12,6 +12,9 @@ pub(super) struct Arguments {
     /// For which system.
     #[arg(value_enum)]
     target: Target,
+    /// Instead the schema of the table of the ledger's rows.
+    #[arg(long, conflicts_with = "view")]
+    ledger: bool,
     /// For BigQuery: instead a view of this table, as project.dataset.table, that shows doubled rows once.
     #[arg(long, value_name = "TABLE")]
     view: Option<String>,
@@ -32,13 +35,15 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let text = match (arguments.target, arguments.view) {
         (Target::Bigquery, Some(table)) => schema::bigquery::view(&table),
         (_, Some(_)) => return super::failed(&"there is a view for bigquery only"),
+        (Target::Bigquery, None) if arguments.ledger => pretty(&schema::bigquery::ledger_table()),
         (Target::Bigquery, None) => pretty(&schema::bigquery::table()),
         #[cfg(feature = "delta")]
-        (Target::Arrow, None) => schema::arrow::schema()
-            .fields()
-            .iter()
-            .map(|field| format!("{field}\n"))
-            .collect(),
+        (Target::Arrow, None) if arguments.ledger => lines(&schema::arrow::ledger_schema()),
+        #[cfg(feature = "delta")]
+        (Target::Arrow, None) => lines(&schema::arrow::schema()),
+        (Target::Openapi, None) if arguments.ledger => {
+            return super::failed(&"the ledger has no endpoint to describe");
+        }
         (Target::Openapi, None) => pretty(&crate::http::openapi::document()),
     };
     print!("{text}");
@@ -47,4 +52,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 
 fn pretty(value: &serde_json::Value) -> String {
     format!("{value:#}\n")
+}
+
+#[cfg(feature = "delta")]
+fn lines(schema: &arrow_schema::Schema) -> String {
+    let fields = schema.fields().iter();
+    fields.map(|field| format!("{field}\n")).collect()
 }

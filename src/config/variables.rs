@@ -307,6 +307,11 @@ pub const VARIABLES: &[Variable] = &[
         "most events remembered for that; about 60 bytes each",
     ),
     variable(
+        "LEDGER__INTERVAL",
+        "60",
+        "seconds between two writes of the ledger's rows, which go into a table beside the events'; 0 or none: there is none",
+    ),
+    variable(
         "DEAD_LETTER__URI",
         "",
         "folder for rows that a destination will never take, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run none",

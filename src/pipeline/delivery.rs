@@ -23,6 +23,7 @@ use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError, Writer};
 
 use super::assembler::{Assembled, Assembler, report_detached};
+use super::attribute::{attribute, without};
 use super::cursor::{Cursor, Cursors};
 use super::dead_letter::{DeadLetter, address_of};
 use super::replayed::replayed_after;
@@ -145,6 +146,16 @@ async fn stuck(
         }
     }
 }
+
+/// What a stored row counts.
+const STORED: DestinationTotals = DestinationTotals {
+    stored: 1,
+    dead_lettered: 0,
+    rejected: 0,
+    expired: 0,
+    lost: 0,
+    elsewhere: 0,
+};
 
 type Attempt = BoxFuture<'static, (Arc<Assembled>, Result<(), WriteError>)>;
 
@@ -360,7 +371,12 @@ impl Delivery {
                     continue;
                 }
                 self.counts.attempted(true);
+                attribute(&self.counts, batch.records.iter(), STORED);
                 let refused = assembled.batch.records.len() - batch.records.len();
+                if refused > 0 {
+                    let refused = without(&assembled.batch.records, &batch.records);
+                    attribute(&self.counts, refused, self.dead_letter.counted(1));
+                }
                 let mut counted = assembled.counted(batch.records.len());
                 counted += self.dead_letter.counted(refused);
                 self.settle_to(batch.last, counted);
@@ -410,6 +426,7 @@ impl Delivery {
 
     fn stored(&mut self, assembled: &Assembled) {
         self.counts.attempted(true);
+        attribute(&self.counts, assembled.batch.records.iter(), STORED);
         let counted = assembled.counted(assembled.batch.records.len());
         self.settle_to(assembled.batch.last, counted);
     }
@@ -424,6 +441,7 @@ impl Delivery {
             tracing::error!(alarm = "cursor_unwritable", destination = self.writer.name(), %error, "cursor cannot be written");
             return;
         }
+        self.counts.stored_durably();
         self.settled.send_replace(last);
     }
 

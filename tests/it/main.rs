@@ -28,6 +28,7 @@ mod generated;
 mod golden;
 mod hostile;
 mod independent;
+mod ledger_rows;
 mod originals;
 mod pubsub;
 mod replay;

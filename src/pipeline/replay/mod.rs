@@ -15,11 +15,12 @@ use tokio::time::Instant;
 
 use crate::clock::Micros;
 use crate::durable::Disk;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Origin};
 use crate::log::{CommitError, Log, NewRecord};
 use crate::schema::{Kind, SequenceNumber};
 
 use super::dead_letter::{self, Letter, address_of};
+use super::origins::Origins;
 use super::receipt::Refused;
 use super::replayed::Replayed;
 
@@ -107,6 +108,8 @@ pub struct Replays {
     pub log: Arc<dyn Log>,
     /// Where replayed events are counted.
     pub ledger: Arc<Ledger>,
+    /// Where it is counted where they came from, if anybody asks.
+    pub origins: Option<Arc<Origins>>,
     /// Where the dead letters are.
     pub disk: Arc<dyn Disk>,
     /// Their folder, with the marks in it; `None` if there are none.
@@ -227,7 +230,14 @@ impl Replays {
                 payload: &replayed.encode(),
             };
             match self.log.append(&record) {
-                Ok(ticket) => appended.push((mark(replayed), ticket)),
+                Ok(ticket) => {
+                    if let (Some(origins), Some(origin)) =
+                        (&self.origins, Origin::of(&replayed.payload))
+                    {
+                        origins.replayed(&origin, &ticket.commit);
+                    }
+                    appended.push((mark(replayed), ticket));
+                }
                 Err(refused) => {
                     done.refused = Some(refused.into());
                     break;

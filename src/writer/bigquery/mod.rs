@@ -8,6 +8,7 @@
 //! tables       REST: the table            connection   one stream of requests and answers
 //! appender     which stream, at what offset            journal      what was about to be sent
 //! error        what each error asks for            side         another table beside that of the events
+//! ledger       the table of the ledger's rows
 //! ```
 
 use std::collections::HashSet;
@@ -23,18 +24,20 @@ use crate::durable::Disk;
 use crate::schema::{self, LogId, Record, SequenceNumber};
 
 use super::google::Access;
-use super::{Batch, Limits, RowFault, WriteError, Writer};
+use super::{Batch, LedgerTable, Limits, RowFault, WriteError, Writer};
 
 mod appender;
 mod connection;
 mod error;
 mod journal;
+mod ledger;
 mod side;
 mod tables;
 
 use appender::Appender;
 use error::Reaction;
 use journal::Journal;
+use ledger::BigQueryLedger;
 pub use side::{Place, RefusedRow, SideTable};
 pub use tables::Definition;
 use tables::Tables;
@@ -97,6 +100,8 @@ impl fmt::Display for TableName {
 pub struct BigQueryWriter {
     name: String,
     wanted: TableName,
+    /// Where the table of the ledger's rows is.
+    ledger: Place,
     tables: Tables,
     appender: Appender,
     flush_interval: Duration,
@@ -134,6 +139,7 @@ impl BigQueryWriter {
         Ok(Self {
             name: format!("bigquery:{wanted}"),
             wanted,
+            ledger: Place::beside(config, ledger::SUFFIX),
             tables: Tables::new(Access::new(&config.endpoint)?)?,
             appender: Appender::new(
                 access,
@@ -261,6 +267,10 @@ impl Writer for BigQueryWriter {
     }
 
     async fn close(&self) {}
+
+    fn ledger(&self) -> Result<Option<Arc<dyn LedgerTable>>, WriteError> {
+        Ok(Some(Arc::new(BigQueryLedger::at(&self.ledger)?)))
+    }
 }
 
 /// The table of events.
