@@ -341,10 +341,11 @@ impl App {
             .clone()
             .map(|totals| tokio::spawn(totals.keep(Arc::clone(&self.ledger), TOTALS_INTERVAL)));
 
-        let booking = self
-            .book
-            .as_ref()
-            .map(|(book, interval)| tokio::spawn(Arc::clone(book).keep(*interval)));
+        // Gone with the run, however that ends.
+        let mut booking = JoinSet::new();
+        if let Some((book, interval)) = &self.book {
+            booking.spawn(Arc::clone(book).keep(*interval));
+        }
 
         // Until the very end, so that the end can be watched.
         let admin = self
@@ -400,9 +401,7 @@ impl App {
                 tracing::warn!("the last rows of the ledger were not written in time");
             }
         }
-        if let Some(booking) = booking {
-            booking.abort();
-        }
+        booking.abort_all();
         if let Some(admin) = admin {
             admin.abort();
         }

@@ -56,14 +56,14 @@ pub struct Book {
     origins: Arc<Origins>,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
-    entries: Vec<Entry>,
+    accounts: Vec<Account>,
     /// Held while counts are booked.
     booking: tokio::sync::Mutex<()>,
 }
 
 /// One destination.
 #[derive(Debug)]
-struct Entry {
+struct Account {
     table: Arc<dyn LedgerTable>,
     counts: Arc<Destination>,
     page: Mutex<Page>,
@@ -89,7 +89,7 @@ impl Book {
     ) -> Self {
         let (now, end) = (clock.now(), log.durable().borrow().0);
         let intake = ledger.intake();
-        let entry = |booked: Booked| {
+        let account = |booked: Booked| {
             let standing = Standing {
                 destination: booked.counts.name(),
                 start: booked.start.0,
@@ -104,7 +104,7 @@ impl Book {
                     Page::beginning(standing, now).through(intake, settled)
                 }
             };
-            Entry {
+            Account {
                 page: Mutex::new(page),
                 table: booked.table,
                 counts: booked.counts,
@@ -115,13 +115,13 @@ impl Book {
                 nudge: Notify::new(),
             }
         };
-        let entries = destinations.into_iter().map(entry).collect();
+        let accounts = destinations.into_iter().map(account).collect();
         Self {
             ledger,
             origins,
             log,
             clock,
-            entries,
+            accounts,
             booking: tokio::sync::Mutex::new(()),
         }
     }
@@ -131,17 +131,17 @@ impl Book {
         let booking = async {
             loop {
                 self.book().await;
-                self.entries
+                self.accounts
                     .iter()
-                    .for_each(|entry| entry.nudge.notify_one());
+                    .for_each(|account| account.nudge.notify_one());
                 tokio::time::sleep(interval).await;
             }
         };
         // Each for itself: one that hangs holds up none of the others.
-        let sending = self.entries.iter().map(|entry| async {
+        let sending = self.accounts.iter().map(|account| async {
             loop {
-                entry.nudge.notified().await;
-                self.send(entry).await;
+                account.nudge.notified().await;
+                self.send(account).await;
             }
         });
         tokio::join!(booking, join_all(sending));
@@ -150,9 +150,9 @@ impl Book {
     /// Books and sends what is left. To be called when nothing is counted any more.
     pub async fn finish(&self) {
         self.book().await;
-        let finishing = self.entries.iter().map(|entry| async {
-            self.send(entry).await;
-            entry.table.close().await;
+        let finishing = self.accounts.iter().map(|account| async {
+            self.send(account).await;
+            account.table.close().await;
         });
         join_all(finishing).await;
     }
@@ -163,49 +163,52 @@ impl Book {
         // In this order: what was counted has its origin by then.
         let intake = self.ledger.intake();
         let delivered: Vec<_> = self
-            .entries
+            .accounts
             .iter()
-            .map(|entry| entry.counts.durable())
+            .map(|account| account.counts.durable())
             .collect();
         tokio::time::sleep(TOLD).await;
         let origins = self.origins.take();
         let now = self.clock.now();
-        for (entry, delivered) in self.entries.iter().zip(delivered) {
-            let settled = entry.counts.take_tally();
+        for (account, delivered) in self.accounts.iter().zip(delivered) {
+            let settled = account.counts.take_tally();
             let id = self.log.id();
-            entry.change(|page| page.book((intake, &origins), (delivered, &settled), id, now));
+            account.change(|page| page.book((intake, &origins), (delivered, &settled), id, now));
         }
     }
 
     /// Sends all that is booked, until the table fails.
-    async fn send(&self, entry: &Entry) {
-        let _turn = entry.turn.lock().await;
-        while let Some(batch) = entry.next() {
-            let written = tokio::time::timeout(WRITE_TIMEOUT, entry.table.write(&batch)).await;
+    async fn send(&self, account: &Account) {
+        let _turn = account.turn.lock().await;
+        while let Some(batch) = account.next() {
+            let written = tokio::time::timeout(WRITE_TIMEOUT, account.table.write(&batch)).await;
             let failure = match written {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(elapsed) => Some(elapsed.to_string()),
             };
-            entry.report(failure.as_deref());
+            account.report(failure.as_deref());
             if failure.is_some() {
                 return;
             }
             let (id, now) = (self.log.id(), self.clock.now());
-            entry.change(|page| page.sent(batch.number, id, now));
+            account.change(|page| {
+                page.sent(batch.number, id, now);
+                true
+            });
         }
     }
 }
 
-impl Entry {
-    /// Changes the page and stores it.
-    fn change(&self, change: impl FnOnce(&mut Page)) {
+impl Account {
+    /// Changes the page, and stores it if `change` says that it did.
+    fn change(&self, change: impl FnOnce(&mut Page) -> bool) {
         let stored = tokio::task::block_in_place(|| {
             let mut page = self.page();
-            change(&mut page);
+            let is_as_stored = !change(&mut page) && self.is_stored.load(Ordering::Acquire);
             let stored = match &self.folder {
-                Some(folder) => folder.store(&page),
-                None => Ok(()),
+                Some(folder) if !is_as_stored => folder.store(&page),
+                _ => Ok(()),
             };
             self.is_stored.store(stored.is_ok(), Ordering::Release);
             stored

@@ -97,14 +97,15 @@ impl Page {
         self.intake
     }
 
-    /// Books what was counted since, up to these totals, and makes a batch of it if none is being sent.
+    /// Books what was counted since, up to these totals, and makes a batch of it if none is being sent. Whether it was anything.
     pub(super) fn book(
         &mut self,
         intake: (IntakeTotals, &Tally<IntakeTotals>),
         delivered: (DestinationTotals, &Tally<DestinationTotals>),
         log_id: LogId,
         now: Micros,
-    ) {
+    ) -> bool {
+        let before = (self.intake, self.settled);
         self.intake_origins.merge(intake.1);
         self.settled_origins.merge(delivered.1);
         let minute = Minute::of(now);
@@ -130,6 +131,7 @@ impl Page {
         drop(add);
         outbox.compact();
         outbox.cut(log_id, now);
+        before != (self.intake, self.settled)
     }
 
     /// The batch that is to be sent.

@@ -23,7 +23,14 @@ fn documented(name: &str) -> String {
 }
 
 fn asked(folder: &Path, name: &str) -> Vec<Value> {
-    query(folder, &documented(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    as_told(folder, &documented(name))
+}
+
+/// What a documented query gives. Times come as text, because Python reads those with a time zone with a package of its own.
+fn as_told(folder: &Path, sql: &str) -> Vec<Value> {
+    let sql = sql.trim().trim_end_matches(';');
+    let sql = format!("SELECT COLUMNS(*)::VARCHAR FROM ({sql})");
+    query(folder, &sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 async fn send(process: &Process, stream: &str, body: &str) -> u16 {
@@ -57,7 +64,7 @@ async fn delta_balances_by_the_documented_queries() {
             assert_eq!(send(&process, stream, &body).await, 200);
             if id % 3 == 0 {
                 assert_eq!(send(&process, stream, &body).await, 200);
-                assert_eq!(send(&process, stream, r#"{"event_name":7}"#).await, 422);
+                assert_eq!(send(&process, stream, r#"{"event_name":""}"#).await, 422);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -65,7 +72,7 @@ async fn delta_balances_by_the_documented_queries() {
     assert_eq!(process.terminate().code(), Some(0));
     let balance = asked(folder.path(), "DuckDB: balance");
     let expected = json!({
-        "came": 29, "ended": 29, "appended": 17, "settled": 17, "waiting": 0, "stored": 17, "present": 17,
+        "came": "29", "ended": "29", "appended": "17", "settled": "17", "waiting": "0", "stored": "17", "present": "17",
     });
     assert_eq!(balance, [expected]);
     assert_eq!(asked(folder.path(), "DuckDB: minutes"), [] as [Value; 0]);
@@ -91,7 +98,7 @@ async fn delta_balances_by_the_documented_queries() {
         "FROM events GROUP",
         "FROM events WHERE NOT (stream_id = 'shop' AND event_id = '3') GROUP",
     );
-    let found = query(folder.path(), &missing).unwrap();
+    let found = as_told(folder.path(), &missing);
     assert!(!found.is_empty() && found.iter().all(|row| row["stream_id"] == "shop"));
 }
 
@@ -109,7 +116,7 @@ async fn sums_are_exact_over_kills() {
         while Instant::now() < until {
             let stream = if id % 3 == 0 { "blog" } else { "shop" };
             let body = format!(
-                "[{}, {}, {{\"event_name\":7}}]",
+                "[{}, {}, {{\"event_name\":\"\"}}]",
                 event(&format!("{round}-{id}")),
                 event("same")
             );
@@ -137,12 +144,9 @@ async fn sums_are_exact_over_kills() {
     let balance = &asked(folder.path(), "DuckDB: balance")[0];
     assert_eq!(balance["came"], balance["ended"], "{balance}");
     assert_eq!(balance["stored"], balance["present"], "{balance}");
-    assert_eq!(balance["waiting"], 0, "{balance}");
-    assert_eq!(
-        balance["came"],
-        metric(&page, "events_received_total"),
-        "{balance}"
-    );
+    assert_eq!(balance["waiting"], "0", "{balance}");
+    let received = metric(&page, "events_received_total").to_string();
+    assert_eq!(balance["came"], received, "{balance}");
     let sql = "SELECT outcome, coalesce(reason, '') AS reason, sum(events) AS events FROM ledger \
         WHERE destination IS NULL AND outcome <> 'received' GROUP BY ALL";
     for row in query(folder.path(), sql).unwrap() {
@@ -155,7 +159,7 @@ async fn sums_are_exact_over_kills() {
     }
     // What the table holds of a minute and stream is not more than was stored, but for what a crash kept from being known.
     let differences = asked(folder.path(), "DuckDB: minutes");
-    let number = |row: &Value, name: &str| row[name].as_i64().unwrap();
+    let number = |row: &Value, name: &str| row[name].as_str().unwrap().parse::<i64>().unwrap();
     let sum: i64 = differences
         .iter()
         .map(|row| number(row, "stored") - number(row, "present"))
@@ -303,5 +307,57 @@ mod bigquery {
         collector.stop().await;
         Sums::of(&distinct(rows(&bigquery)))
             .are(ledger.intake(), ledger.destinations()[0].totals());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn kills_and_lost_answers_unbalance_nothing() {
+        let bigquery = BigQuery::start().await;
+        bigquery.create_dataset("shop", "analytics");
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let (rest, grpc) = (bigquery.rest(), bigquery.grpc());
+        let values = [
+            ("LEDGER__INTERVAL", "0.05"),
+            ("WRITERS__PROJECT_ID", "shop"),
+            ("WRITERS__BQ__DATASET_ID", "analytics"),
+            ("WRITERS__BQ__TABLE_ID", "events"),
+            ("WRITERS__BQ__ENDPOINT", rest.as_str()),
+            ("WRITERS__BQ__GRPC_ENDPOINT", grpc.as_str()),
+        ];
+        let mut sent = 0;
+        for life in 0..8_u64 {
+            let chance = |probability| When::Chance {
+                probability,
+                seed: life,
+            };
+            bigquery.fail(Call::Append, Fault::HideReply, chance(0.2));
+            bigquery.fail(Call::Append, Fault::UNAVAILABLE, chance(0.2));
+            let process = Process::start(folder.path(), &values).await;
+            let until = Instant::now() + Duration::from_millis(100 + 60 * life);
+            while Instant::now() < until {
+                assert_eq!(
+                    send(&process, "shop", &event(&format!("{sent}"))).await,
+                    200
+                );
+                sent += 1;
+            }
+            process.kill();
+            bigquery.heal();
+        }
+        let process = Process::start(folder.path(), &values).await;
+        eventually("all rows came", || {
+            bigquery.row_count("shop.analytics.events") >= sent
+        })
+        .await;
+        assert!(process.terminate().success());
+        assert_eq!(bigquery.row_count("shop.analytics.events"), sent);
+        let sums = Sums::of(&distinct(rows(&bigquery)));
+        for (is_delivered, outcome) in [(false, "received"), (false, "appended"), (true, "stored")]
+        {
+            assert_eq!(
+                sums.total(is_delivered, outcome),
+                sent as i64,
+                "{outcome}: {sums:#?}"
+            );
+        }
     }
 }
