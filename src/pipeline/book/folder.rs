@@ -18,7 +18,7 @@ pub enum Found {
     #[default]
     Nothing,
     /// The page.
-    Page(Page),
+    Page(Box<Page>),
     /// It cannot be read: what was booked on it is not known.
     Damaged,
 }
@@ -66,7 +66,7 @@ impl PageFolder {
                     );
                     Found::Damaged
                 },
-                Found::Page,
+                |page| Found::Page(Box::new(page)),
             );
             pages.insert(destination.to_owned(), page);
         }

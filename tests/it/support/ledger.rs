@@ -24,8 +24,8 @@ pub enum Mood {
 /// A table that outlives collectors.
 #[derive(Debug, Default)]
 pub struct Table {
-    pub rows: Mutex<Vec<LedgerRow>>,
-    pub mood: Mutex<Mood>,
+    pub rows: Arc<Mutex<Vec<LedgerRow>>>,
+    mood: Mutex<Mood>,
     pub attempts: AtomicUsize,
 }
 
@@ -33,14 +33,10 @@ pub struct Table {
 impl LedgerTable for Table {
     async fn write(&self, batch: &LedgerBatch) -> Result<(), WriteError> {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let mood = *self.mood.lock().unwrap();
+        let mood = self.take(batch);
         match mood {
-            Mood::Hangs => return std::future::pending().await,
-            Mood::Fails => return Err(WriteError::transient("told to fail")),
-            Mood::Takes | Mood::LosesAnswers => {}
-        }
-        self.rows.lock().unwrap().extend(batch.rows.iter().cloned());
-        match mood {
+            Mood::Hangs => std::future::pending().await,
+            Mood::Fails => Err(WriteError::transient("told to fail")),
             Mood::LosesAnswers if attempt.is_multiple_of(2) => {
                 Err(WriteError::transient("told to lose the answer"))
             }
@@ -54,6 +50,23 @@ impl LedgerTable for Table {
 impl Table {
     pub fn be(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    /// The same table as another collector sees it: what it does to that one is nothing to this one.
+    pub fn for_another(&self) -> Arc<Self> {
+        Arc::new(Self {
+            rows: Arc::clone(&self.rows),
+            ..Self::default()
+        })
+    }
+
+    fn take(&self, batch: &LedgerBatch) -> Mood {
+        // Held until the rows are there: who says that it fails sees none come after.
+        let mood = self.mood.lock().unwrap();
+        if let Mood::Takes | Mood::LosesAnswers = *mood {
+            self.rows.lock().unwrap().extend(batch.rows.iter().cloned());
+        }
+        *mood
     }
 
     /// Each row once.
