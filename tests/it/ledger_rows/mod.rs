@@ -24,11 +24,11 @@ async fn post_to(collector: &Collector, stream: &str, body: &str) -> Answer {
 }
 
 fn builder(rows: &Arc<MemoryWriter>, table: &Arc<Table>) -> Builder {
-    Builder::new().with_target(Keeping::new(rows, table), IMPATIENT)
+    Builder::new().with_target(Keeping::writer(rows, table), IMPATIENT)
 }
 
 fn again(folder: &Arc<TempDir>, rows: &Arc<MemoryWriter>, table: &Arc<Table>) -> Builder {
-    Builder::in_folder(Arc::clone(folder)).with_target(Keeping::new(rows, table), IMPATIENT)
+    Builder::in_folder(Arc::clone(folder)).with_target(Keeping::writer(rows, table), IMPATIENT)
 }
 
 fn totals(collector: &Collector) -> (IntakeTotals, DestinationTotals) {
@@ -271,7 +271,7 @@ async fn each_table_is_complete_by_itself() {
     table_b.be(Mood::Fails);
     let plain = Arc::new(MemoryWriter::new("c", QUICK, usize::MAX, true));
     let collector = again(&folder, &a, &table_a)
-        .with_target(Keeping::new(&b, &table_b), IMPATIENT)
+        .with_target(Keeping::writer(&b, &table_b), IMPATIENT)
         .to(&plain)
         .set("LEDGER__INTERVAL", "0.02")
         .start()

@@ -153,7 +153,7 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    pub fn new(rows: &Arc<MemoryWriter>, table: &Arc<Table>) -> Arc<dyn Writer> {
+    pub fn writer(rows: &Arc<MemoryWriter>, table: &Arc<Table>) -> Arc<dyn Writer> {
         Arc::new(Self {
             rows: Arc::clone(rows),
             table: Arc::clone(table),
