@@ -5,7 +5,7 @@ use prost::Message;
 use real_streaming::schema::arrow::RowsBuilder;
 use real_streaming::schema::{
     AppInfo, CollectedTrafficSource, Collector, Consent, Device, Ecommerce, Event, EventDimensions,
-    EventParam, Geo, Item, PrivacyInfo, Value, WebInfo, json,
+    EventParam, Geo, Item, PrivacyInfo, Value, WebInfo, json, origin,
 };
 
 /// Rows of a batch: what the Delta writer takes at once.
@@ -172,6 +172,9 @@ fn rows(criterion: &mut Criterion) {
             json::write_row(&encoded, &mut text).expect("it can be read");
             text.len()
         });
+    });
+    group.bench_function("origin", |bencher| {
+        bencher.iter(|| origin(std::hint::black_box(&encoded)));
     });
     // The yardstick: what prost alone needs to make a message of the bytes.
     group.bench_function("prost decode", |bencher| {

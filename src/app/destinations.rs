@@ -103,6 +103,8 @@ pub(super) struct Parts<'a> {
     pub(super) identities: &'a [LogId],
     pub(super) cursors: Option<&'a Cursors>,
     pub(super) ledger: &'a Ledger,
+    /// Whether it keeps rows of the ledger.
+    pub(super) keeps_rows: bool,
 }
 
 pub(super) fn delivery(
@@ -138,12 +140,11 @@ pub(super) fn delivery(
         cursor.totals.lost += forgotten;
     }
     let position = SequenceNumber(cursor.position);
-    let counts = Arc::new(Destination::new(
-        &name,
-        position,
-        cursor.totals,
-        parts.log.durable(),
-    ));
+    let counts = Destination::new(&name, position, cursor.totals, parts.log.durable());
+    let counts = Arc::new(match parts.keeps_rows {
+        true => counts.with_tally(),
+        false => counts,
+    });
     parts.ledger.add_destination(Arc::clone(&counts));
     let verdicts = if target.delivery.max_lag.is_some() {
         // Nobody waits for an optional destination.

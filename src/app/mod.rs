@@ -26,18 +26,20 @@ use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
 
 use crate::pipeline::{
-    Acknowledge, Cursors, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Replays, Sent, Stop,
-    Unfinished, Verdicts, release_settled,
+    Acknowledge, Book, Cursors, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Replays, Sent,
+    Stop, Unfinished, Verdicts, release_settled,
 };
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
 #[cfg(feature = "bigquery")]
 use crate::writer::bigquery;
 
+mod book;
 mod dead_letters;
 mod destinations;
 mod totals;
 
+use book::Shelf;
 use dead_letters::DeadLetters;
 use destinations::{Asked, Parts, ask, delivery, report_orphans, target};
 use totals::Totals;
@@ -47,6 +49,9 @@ const MAX_RECORD_BYTES: usize = 9 << 20;
 
 /// How long the totals may take to be written down at the end.
 const LAST_WRITE: Duration = Duration::from_millis(500);
+
+/// How long the last rows of the ledger may take at least, when the deliveries have taken all the time there was.
+const LAST_ROWS: Duration = Duration::from_secs(1);
 
 /// How often the totals are written down while events come.
 const TOTALS_INTERVAL: Duration = Duration::from_secs(5);
@@ -111,6 +116,8 @@ pub struct App {
     ledger: Arc<Ledger>,
     deliveries: Vec<Delivery>,
     totals: Option<Totals>,
+    /// The rows of the ledger and how often they are written, if any destination keeps them.
+    book: Option<(Arc<Book>, Duration)>,
     stop: watch::Sender<Stop>,
     drain: Duration,
 }
@@ -171,8 +178,9 @@ impl App {
             .map(Totals::load)
             .transpose()?
             .unwrap_or_default();
+        let shelf = Shelf::open(config, &targets, &disk)?;
         let ledger = Arc::new(Ledger::new(
-            earlier,
+            shelf.counted(earlier),
             log.durable().borrow().0,
             dead_letters.replayed()?,
             Arc::new(LogCounts(Arc::clone(&log))),
@@ -181,7 +189,7 @@ impl App {
         let (stop, stopped) = watch::channel(Stop::No);
         let verdicts = Arc::new(Verdicts::default());
         let mut deliveries = Vec::new();
-        for (target, asked) in targets.into_iter().zip(asked) {
+        for (index, (target, asked)) in targets.into_iter().zip(asked).enumerate() {
             let parts = Parts {
                 dead_letters: &dead_letters,
                 verdicts: &verdicts,
@@ -190,6 +198,7 @@ impl App {
                 identities: &identities,
                 cursors: cursors.as_ref(),
                 ledger: &ledger,
+                keeps_rows: shelf.keeps_rows(index),
             };
             deliveries.push(delivery(&parts, target, asked, stopped.clone())?);
         }
@@ -207,7 +216,8 @@ impl App {
             log.recent_keys(now.before(config.dedupe.window), config.dedupe.max_entries)?,
             now,
         );
-        let intake = Arc::new(Intake::new(
+        let origins = shelf.origins();
+        let intake = Intake::new(
             Arc::clone(&log),
             dedupe,
             Arc::clone(&ledger),
@@ -215,7 +225,8 @@ impl App {
             required,
             (!dead_letters.are_kept()).then_some(verdicts),
             MAX_RECORD_BYTES,
-        ));
+        );
+        let intake = Arc::new(intake.telling(origins.clone()));
         if config.acknowledge == Acknowledge::Queued {
             tracing::warn!(
                 "acknowledge is queued: an event that was answered 2xx is lost if the process dies"
@@ -235,6 +246,7 @@ impl App {
         let replays = Replays {
             log: Arc::clone(&log),
             ledger: Arc::clone(&ledger),
+            origins: origins.clone(),
             source,
             journals,
             destinations: deliveries
@@ -250,6 +262,7 @@ impl App {
             sent: Sent::default(),
             turn: tokio::sync::Mutex::new(Unfinished::default()),
         };
+        let book = shelf.book(&deliveries, origins, &ledger, &log, &clock);
         let shared = Arc::new(Shared {
             intake,
             enricher: Enricher::new(config.enrich.clone()),
@@ -293,6 +306,7 @@ impl App {
             ledger,
             deliveries,
             totals,
+            book: book.zip(config.ledger_interval),
             stop,
             drain: config.drain,
         })
@@ -332,6 +346,12 @@ impl App {
             .totals
             .clone()
             .map(|totals| tokio::spawn(totals.keep(Arc::clone(&self.ledger), TOTALS_INTERVAL)));
+
+        // Gone with the run, however that ends.
+        let mut booking = JoinSet::new();
+        if let Some((book, interval)) = &self.book {
+            booking.spawn(Arc::clone(book).keep(*interval));
+        }
 
         // Until the very end, so that the end can be watched.
         let admin = self
@@ -381,6 +401,13 @@ impl App {
         let reached_end = async { while deliveries.join_next().await.is_some() {} };
         let in_time = tokio::time::timeout_at(deadline, reached_end).await.is_ok();
         release.abort();
+        if let Some((book, _)) = &self.book {
+            let until = deadline.max(Instant::now() + LAST_ROWS);
+            if tokio::time::timeout_at(until, book.finish()).await.is_err() {
+                tracing::warn!("the last rows of the ledger were not written in time");
+            }
+        }
+        booking.abort_all();
         if let Some(admin) = admin {
             admin.abort();
         }

@@ -13,6 +13,9 @@ pub(super) struct Arguments {
     /// For which system.
     #[arg(value_enum)]
     target: Target,
+    /// Instead the schema of the table of the ledger's rows.
+    #[arg(long, conflicts_with_all = ["view", "dead_letter"])]
+    ledger: bool,
     /// For BigQuery: instead a view of this table, as project.dataset.table, that shows doubled rows once.
     #[arg(long, value_name = "TABLE")]
     view: Option<String>,
@@ -21,7 +24,7 @@ pub(super) struct Arguments {
     dead_letter: bool,
     /// For BigQuery: instead a view of this table of the predecessor, as project.dataset.table, and ours beside it, under the
     /// predecessor's names and types.
-    #[arg(long, value_name = "TABLE", conflicts_with_all = ["view", "dead_letter"])]
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["view", "dead_letter", "ledger"])]
     migrate: Option<String>,
     /// Which column the predecessor's table has.
     #[arg(long, value_enum, requires = "migrate", default_value = "event_id")]
@@ -57,11 +60,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             return super::failed(&"--view, --migrate and --dead-letter are for bigquery only");
         }
         #[cfg(feature = "delta")]
-        Target::Arrow => schema::arrow::schema()
-            .fields()
-            .iter()
-            .map(|field| format!("{field}\n"))
-            .collect(),
+        Target::Arrow if arguments.ledger => lines(&schema::arrow::ledger_schema()),
+        #[cfg(feature = "delta")]
+        Target::Arrow => lines(&schema::arrow::schema()),
+        Target::Openapi if arguments.ledger => {
+            return super::failed(&"the ledger has no endpoint to describe");
+        }
         Target::Openapi => pretty(&crate::http::openapi::document()),
     };
     print!("{text}");
@@ -73,6 +77,7 @@ fn bigquery(arguments: &Arguments) -> String {
         (Some(table), _) if arguments.dead_letter => schema::bigquery::dead_letter::view(table),
         (Some(table), _) => schema::bigquery::view(table),
         (None, Some(table)) => migrating(table, arguments.old_has),
+        (None, None) if arguments.ledger => pretty(&schema::bigquery::ledger_table()),
         (None, None) if arguments.dead_letter => pretty(&schema::bigquery::dead_letter::table()),
         (None, None) => pretty(&schema::bigquery::table()),
     }
@@ -88,4 +93,10 @@ fn migrating(table: &str, old_has: OldHas) -> String {
 
 fn pretty(value: &serde_json::Value) -> String {
     format!("{value:#}\n")
+}
+
+#[cfg(feature = "delta")]
+fn lines(schema: &arrow_schema::Schema) -> String {
+    let fields = schema.fields().iter();
+    fields.map(|field| format!("{field}\n")).collect()
 }

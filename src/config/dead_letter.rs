@@ -12,7 +12,7 @@ const FOLDER: &str = "./data/dead_letter";
 
 /// Behind the name of the events' table.
 #[cfg(feature = "bigquery")]
-const BESIDE: &str = "_dead_letter";
+const BESIDE: &str = "dead_letter";
 
 const NAME: &str = "DEAD_LETTER__URI";
 

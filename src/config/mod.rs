@@ -140,6 +140,8 @@ pub struct Config {
     pub consume: Option<crate::consume::Config>,
     /// Where new destinations begin.
     pub from: From,
+    /// How often rows of the ledger are written; `None` for never.
+    pub ledger_interval: Option<Duration>,
     /// Where rows go that a destination will never take.
     pub dead_letter: DeadLetterConfig,
     /// Enrichment.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::http::BodyLimits;
 use crate::pipeline::{Acknowledge, DedupeConfig};
@@ -133,6 +134,7 @@ impl Config {
                 })
                 .0
                 .unwrap_or(From::Newest),
+            ledger_interval: read_ledger_interval(reader),
             dead_letter,
             enrich,
         }
@@ -232,6 +234,20 @@ fn read_acknowledge(reader: &mut Reader, log: &LogConfig) -> Acknowledge {
         (LogConfig::Memory { .. }, choice) => choice.unwrap_or(Acknowledge::Written),
         (LogConfig::Disk(_), choice) => choice.unwrap_or(Acknowledge::Spooled),
     }
+}
+
+fn read_ledger_interval(reader: &mut Reader) -> Option<Duration> {
+    reader
+        .parse("LEDGER__INTERVAL", "a number of seconds, or none", |text| {
+            if text == "none" {
+                return Some(Choice(None));
+            }
+            let interval = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+            Some(Choice(
+                Some(interval).filter(|interval| !interval.is_zero()),
+            ))
+        })
+        .0
 }
 
 fn read_enrich(reader: &mut Reader) -> enrich::Config {

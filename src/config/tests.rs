@@ -359,3 +359,16 @@ fn the_template_lists_every_variable() {
         ".env.template is not what the code says: run `make generate`"
     );
 }
+
+#[test]
+fn rows_of_the_ledger_can_be_turned_off() {
+    let name = format!("{PREFIX}LEDGER__INTERVAL");
+    let interval = |value: &str| config(&[(&name, value)]).unwrap().ledger_interval;
+    assert_eq!(interval(""), Some(Duration::from_secs(60)));
+    assert_eq!(interval("0.5"), Some(Duration::from_millis(500)));
+    assert_eq!(interval("0"), None);
+    assert_eq!(interval("none"), None);
+    for wrong in ["-1", "soon", "inf"] {
+        assert!(config(&[(&name, wrong)]).is_err(), "{wrong}");
+    }
+}

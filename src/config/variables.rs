@@ -307,6 +307,11 @@ pub const VARIABLES: &[Variable] = &[
         "most events remembered for that; about 60 bytes each",
     ),
     variable(
+        "LEDGER__INTERVAL",
+        "60",
+        "seconds between two writes of the ledger's rows, which go into a table beside the events'; 0 or none: there is none",
+    ),
+    variable(
         "DEAD_LETTER__URI",
         "",
         "where rows go that a destination will never take: a path, an address such as gs://bucket/folder, bigquery (a table <table>_dead_letter beside that of strategy direct), bigquery://project.dataset.table, pubsub://project/topic, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run bigquery with strategy direct, else none",

@@ -25,7 +25,7 @@ use self::subscription::Subscription;
 use self::unread::Unread;
 use crate::clock::Clock;
 use crate::durable::Disk;
-use crate::ledger::{Outcome, Rejection};
+use crate::ledger::{Minute, Origin, Outcome, Rejection};
 use crate::pipeline::{Intake, NotAppended, Receipt, Stop};
 use crate::writer::WriteError;
 
@@ -226,7 +226,15 @@ impl Consumer {
             if self.intake.admit(row.encoded.len()).is_ok() {
                 ledger.received(1);
                 let now = self.clock.now();
-                match self.intake.append(&row.encoded, Some(row.key), now) {
+                // A row without a time of receipt is received now.
+                let origin = Origin::of(&row.encoded).unwrap_or(Origin {
+                    stream_id: None,
+                    minute: Minute::of(now),
+                });
+                let appended = self
+                    .intake
+                    .append(&row.encoded, Some(row.key), &origin, now);
+                match appended {
                     Ok(receipt) => return Taken::Promised(receipt),
                     Err(NotAppended::TooLarge) => {
                         return self.keep(message, "it is larger than a row may be");

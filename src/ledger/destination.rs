@@ -2,12 +2,14 @@
 
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::schema::SequenceNumber;
+
+use super::tally::Tally;
 
 /// What became of the events that a destination was to get; kept over restarts with its cursor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,18 @@ impl DestinationTotals {
         let refused = self.dead_lettered + self.rejected;
         self.stored + refused + self.expired + self.lost + self.elsewhere
     }
+
+    /// Adds the counts of `one` so many times.
+    pub fn add_times(&mut self, one: Self, times: u64) {
+        *self += Self {
+            stored: one.stored * times,
+            dead_lettered: one.dead_lettered * times,
+            rejected: one.rejected * times,
+            expired: one.expired * times,
+            lost: one.lost * times,
+            elsewhere: one.elsewhere * times,
+        };
+    }
 }
 
 impl AddAssign for DestinationTotals {
@@ -51,6 +65,10 @@ impl AddAssign for DestinationTotals {
 pub struct Destination {
     name: String,
     totals: Mutex<DestinationTotals>,
+    /// As its cursor has them.
+    durable: Mutex<DestinationTotals>,
+    /// Where the events came from, if that is to be told.
+    tally: Option<Mutex<Tally<DestinationTotals>>>,
     position: AtomicU64,
     log_end: watch::Receiver<SequenceNumber>,
     failures: AtomicU64,
@@ -68,11 +86,20 @@ impl Destination {
         Self {
             name: name.to_owned(),
             totals: Mutex::new(totals),
+            durable: Mutex::new(totals),
+            tally: None,
             position: AtomicU64::new(position.0),
             log_end,
             failures: AtomicU64::new(0),
             healthy: AtomicBool::new(true),
         }
+    }
+
+    /// Tells where the events come from that are settled here.
+    #[must_use]
+    pub fn with_tally(mut self) -> Self {
+        self.tally = Some(Mutex::default());
+        self
     }
 
     /// Kind and target.
@@ -90,6 +117,29 @@ impl Destination {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         *totals += counted;
         self.position.store(position.0, Ordering::Release);
+    }
+
+    /// What was counted so far is known after a crash, too.
+    pub fn stored_durably(&self) {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = self.totals();
+    }
+
+    /// What became of its events, as it is known after a crash.
+    pub fn durable(&self) -> DestinationTotals {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where to count where events came from, before they are counted as settled; `None` if nobody asks.
+    pub fn tally(&self) -> Option<MutexGuard<'_, Tally<DestinationTotals>>> {
+        let tally = self.tally.as_ref()?;
+        Some(tally.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where the events came from that were settled since it was last taken.
+    pub fn take_tally(&self) -> Tally<DestinationTotals> {
+        self.tally()
+            .map(|mut tally| std::mem::take(&mut *tally))
+            .unwrap_or_default()
     }
 
     /// The last number that is settled here.

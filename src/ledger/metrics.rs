@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{DestinationTotals, Ledger};
+use super::{DestinationTotals, IntakeTotals, Ledger, Outcomes as _};
 
 impl Ledger {
     /// All counts in the Prometheus text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
@@ -40,18 +40,11 @@ impl Ledger {
             "What became of each event at the intake.",
             "counter",
         );
-        let outcomes = [
-            ("appended", "", totals.appended),
-            ("duplicate", "", totals.duplicate),
-            ("rejected", "field", totals.rejected_field),
-            ("rejected", "too_large", totals.rejected_too_large),
-            ("filtered", "", totals.filtered),
-            ("refused", "full", totals.refused_full),
-            ("refused", "busy", totals.refused_busy),
-            ("refused", "broken", totals.refused_broken),
-            ("refused", "stopping", totals.refused_stopping),
-        ];
-        for (outcome, reason, value) in outcomes {
+        for ((outcome, reason), value) in IntakeTotals::NAMES.iter().zip(totals.counts()) {
+            if ["received", "synthesised", "replayed"].contains(outcome) {
+                continue;
+            }
+            let reason = reason.unwrap_or_default();
             page.sample(
                 "events_outcome_total",
                 &format!("outcome=\"{outcome}\",reason=\"{reason}\""),
@@ -128,15 +121,7 @@ impl Ledger {
             "counter",
         );
         for (label, totals, _, _) in &read {
-            let outcomes = [
-                ("stored", totals.stored),
-                ("dead_lettered", totals.dead_lettered),
-                ("rejected", totals.rejected),
-                ("expired", totals.expired),
-                ("lost", totals.lost),
-                ("elsewhere", totals.elsewhere),
-            ];
-            for (outcome, value) in outcomes {
+            for ((outcome, _), value) in DestinationTotals::NAMES.iter().zip(totals.counts()) {
                 page.sample(
                     "delivery_outcome_total",
                     &format!("{label},outcome=\"{outcome}\""),

@@ -7,6 +7,8 @@
 //! cannot unbalance it. An event that is replayed from a dead letter is appended once more: no count ever goes back.
 //! Requests that are refused before they are parsed are counted apart, as requests.
 //!
+//! Beside the totals a [`Tally`] tells apart where events came from; it is what rows of the ledger are made of.
+//!
 //! It knows nothing of HTTP, of files, or of the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +18,12 @@ use serde::{Deserialize, Serialize};
 
 mod destination;
 mod metrics;
+mod outcomes;
+mod tally;
 
 pub use destination::{Destination, DestinationTotals};
+pub use outcomes::{Name, Outcomes};
+pub use tally::{Minute, Origin, Tally};
 
 /// What became of an event that was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +114,20 @@ pub struct IntakeTotals {
 }
 
 impl IntakeTotals {
+    /// The count of an outcome of events that were not appended.
+    pub fn of_mut(&mut self, outcome: Outcome) -> &mut u64 {
+        match outcome {
+            Outcome::Duplicate => &mut self.duplicate,
+            Outcome::Rejected(Rejection::Field) => &mut self.rejected_field,
+            Outcome::Rejected(Rejection::TooLarge) => &mut self.rejected_too_large,
+            Outcome::Filtered => &mut self.filtered,
+            Outcome::Refused(Refusal::Full) => &mut self.refused_full,
+            Outcome::Refused(Refusal::Busy) => &mut self.refused_busy,
+            Outcome::Refused(Refusal::Broken) => &mut self.refused_broken,
+            Outcome::Refused(Refusal::Stopping) => &mut self.refused_stopping,
+        }
+    }
+
     /// Events refused, for whatever reason.
     pub fn refused(&self) -> u64 {
         self.refused_full + self.refused_busy + self.refused_broken + self.refused_stopping

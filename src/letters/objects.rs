@@ -25,7 +25,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::clock::Clock;
-use crate::pipeline::{Archive, Key, Letter, Letters, Page, address_of};
+use crate::pipeline::{Archive, Excerpt, Key, Letter, Letters, address_of};
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::WriteError;
 
@@ -224,7 +224,11 @@ impl Letters for ObjectLetters {
 
 #[async_trait]
 impl Archive for ObjectLetters {
-    async fn page(&self, destination: &str, behind: Option<&str>) -> Result<Page, WriteError> {
+    async fn excerpt(
+        &self,
+        destination: &str,
+        behind: Option<&str>,
+    ) -> Result<Excerpt, WriteError> {
         let folder = self.of(destination);
         let mut listed = match behind {
             None => self.store.list(Some(&folder)),
@@ -245,7 +249,7 @@ impl Archive for ObjectLetters {
             }
             objects.push(object);
         }
-        Ok(Page {
+        Ok(Excerpt {
             letters: self.letters(objects, destination).await?,
             next,
         })

@@ -14,7 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Micros};
-use crate::pipeline::{Archive, Key, Letter, Letters, Page};
+use crate::pipeline::{Archive, Excerpt, Key, Letter, Letters};
 use crate::schema::bigquery::dead_letter::{DeadLetter, table, writer_descriptor};
 use crate::schema::{Kind, LogId, SequenceNumber};
 use crate::writer::WriteError;
@@ -111,11 +111,15 @@ impl Letters for TableLetters {
 
 #[async_trait]
 impl Archive for TableLetters {
-    async fn page(&self, destination: &str, behind: Option<&str>) -> Result<Page, WriteError> {
+    async fn excerpt(
+        &self,
+        destination: &str,
+        behind: Option<&str>,
+    ) -> Result<Excerpt, WriteError> {
         let listing = self.table.list(&["dead_letter"], behind).await?;
         let rows = listing.rows.iter().map(|row| &row["dead_letter"]);
         let own = rows.filter(|row| row["kind"] != REPLAYED && row["destination"] == destination);
-        Ok(Page {
+        Ok(Excerpt {
             letters: own.filter_map(letter).collect(),
             next: listing.next,
         })

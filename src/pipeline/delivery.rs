@@ -23,6 +23,7 @@ use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError, Writer};
 
 use super::assembler::{Assembled, Assembler, report_detached};
+use super::attribute::{attribute, without};
 use super::cursor::{Cursor, Cursors};
 use super::dead_letter::{DeadLetter, address_of};
 use super::replayed::replayed_after;
@@ -145,6 +146,16 @@ async fn stuck(
         }
     }
 }
+
+/// What a stored row counts.
+const STORED: DestinationTotals = DestinationTotals {
+    stored: 1,
+    dead_lettered: 0,
+    rejected: 0,
+    expired: 0,
+    lost: 0,
+    elsewhere: 0,
+};
 
 type Ended = (Arc<Assembled>, Result<(), WriteError>);
 type Attempt = BoxFuture<'static, Ended>;
@@ -318,11 +329,10 @@ impl Delivery {
         let mut next = Some(ended);
         while let Some((assembled, Ok(()))) = &next {
             last = Some(assembled.batch.last);
-            counted += assembled.counted(assembled.batch.records.len());
+            counted += self.stored(assembled);
             next = running.next().now_or_never().flatten();
         }
         if let Some(last) = last {
-            self.counts.attempted(true);
             self.settle_to(last, counted);
         }
         let Some((first, Err(error))) = next else {
@@ -338,8 +348,7 @@ impl Delivery {
         for (assembled, result) in rest {
             let is_settled = match result {
                 Ok(()) => {
-                    self.counts.attempted(true);
-                    let counted = assembled.counted(assembled.batch.records.len());
+                    let counted = self.stored(&assembled);
                     self.settle_to(assembled.batch.last, counted);
                     true
                 }
@@ -368,7 +377,12 @@ impl Delivery {
                     continue;
                 }
                 self.counts.attempted(true);
+                attribute(&self.counts, batch.records.iter(), STORED);
                 let refused = assembled.batch.records.len() - batch.records.len();
+                if refused > 0 {
+                    let refused = without(&assembled.batch.records, &batch.records);
+                    attribute(&self.counts, refused, self.dead_letter.counted(1));
+                }
                 let mut counted = assembled.counted(batch.records.len());
                 counted += self.dead_letter.counted(refused);
                 self.settle_to(batch.last, counted);
@@ -415,6 +429,13 @@ impl Delivery {
         before - batch.records.len() == faults.len()
     }
 
+    /// As what a batch counts that is stored whole.
+    fn stored(&self, assembled: &Assembled) -> DestinationTotals {
+        self.counts.attempted(true);
+        attribute(&self.counts, assembled.batch.records.iter(), STORED);
+        assembled.counted(assembled.batch.records.len())
+    }
+
     fn settle_to(&mut self, last: SequenceNumber, counted: DestinationTotals) {
         self.advance(last, counted);
         self.dead_letter.settled(last);
@@ -425,6 +446,7 @@ impl Delivery {
             tracing::error!(alarm = "cursor_unwritable", destination = self.writer.name(), %error, "cursor cannot be written");
             return;
         }
+        self.counts.stored_durably();
         self.settled.send_replace(last);
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::clock::Micros;
-use crate::ledger::{Ledger, Outcome, Rejection};
+use crate::ledger::{Ledger, Origin, Outcome, Rejection};
 use crate::log::{self, Log, NewRecord};
 use crate::schema::{Kind, SequenceNumber};
 
 use super::dedupe::Dedupe;
+use super::origins::Origins;
 use super::receipt::{Receipt, Refused, Until};
 use super::verdict::{Appended, Verdicts};
 
@@ -30,6 +31,8 @@ pub struct Intake {
     log: Arc<dyn Log>,
     dedupe: Dedupe,
     ledger: Arc<Ledger>,
+    /// Where it is counted where events come from, if anybody asks.
+    origins: Option<Arc<Origins>>,
     until: Until,
     /// Where destinations say what they will never take, if those who wait are to be told.
     verdicts: Option<Arc<Verdicts>>,
@@ -57,10 +60,18 @@ impl Intake {
             log,
             dedupe,
             ledger,
+            origins: None,
             verdicts: verdicts.filter(|_| acknowledge == Acknowledge::Written),
             until,
             max_record_bytes,
         }
+    }
+
+    /// Tells where its events come from.
+    #[must_use]
+    pub fn telling(mut self, origins: Option<Arc<Origins>>) -> Self {
+        self.origins = origins;
+        self
     }
 
     /// Whether a request of this size would be taken now. Asked before it is parsed.
@@ -81,6 +92,19 @@ impl Intake {
         &self.ledger
     }
 
+    /// Counts an event that is wrong and was not encoded.
+    pub fn rejected(&self, origin: &Origin<'_>) {
+        self.ended(origin, Outcome::Rejected(Rejection::Field));
+    }
+
+    /// Counts an event that is not appended: first where it came from.
+    fn ended(&self, origin: &Origin<'_>, outcome: Outcome) {
+        if let Some(origins) = &self.origins {
+            origins.ended(origin, outcome);
+        }
+        self.ledger.ended(outcome, 1);
+    }
+
     /// Appends an encoded event. One with a key that was appended before is not appended again, and
     /// its receipt shares the fate of the first one.
     ///
@@ -90,10 +114,11 @@ impl Intake {
         &self,
         payload: &[u8],
         key: Option<u128>,
+        origin: &Origin<'_>,
         now: Micros,
     ) -> Result<Receipt, NotAppended> {
         if payload.len() > self.max_record_bytes {
-            self.ledger.ended(Outcome::Rejected(Rejection::TooLarge), 1);
+            self.ended(origin, Outcome::Rejected(Rejection::TooLarge));
             return Err(NotAppended::TooLarge);
         }
         let record = NewRecord {
@@ -101,10 +126,15 @@ impl Intake {
             key,
             payload,
         };
-        let append = || self.append_record(&record);
-        let appended = match key {
-            Some(key) => self.dedupe.once(key, now, append),
-            None => append().map(|appended| (appended, false)),
+        let append = || match key {
+            Some(key) => self.dedupe.once(key, now, || self.append_record(&record)),
+            None => self
+                .append_record(&record)
+                .map(|appended| (appended, false)),
+        };
+        let appended = match &self.origins {
+            Some(origins) => origins.appending(origin, append),
+            None => append(),
         };
         match appended {
             Ok((appended, is_duplicate)) => Ok(Receipt::new(
@@ -116,7 +146,7 @@ impl Intake {
             )),
             Err(reason) => {
                 let reason = Refused::from(reason);
-                self.ledger.ended(Outcome::Refused(reason.refusal()), 1);
+                self.ended(origin, Outcome::Refused(reason.refusal()));
                 Err(NotAppended::Refused(reason))
             }
         }

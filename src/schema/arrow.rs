@@ -1,4 +1,4 @@
-//! Events as Arrow: the schema, and encoded rows straight into columns, with no message in between.
+//! Events, and rows of the ledger, as Arrow: the schema, and encoded rows straight into columns, with no message in between.
 //!
 //! The conventions are those of Delta Lake and Spark: all is nullable, the items of a list are called
 //! `element`, times are UTC microseconds. An absent record is null, an empty one a record of nulls; an
@@ -15,7 +15,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use self::buffers::RecordBuffer;
-use super::descriptor::{Column, ColumnKind, events};
+use super::descriptor::{Column, ColumnKind, Table, events, ledger};
 use super::wire::RowError;
 
 const UTC: &str = "UTC";
@@ -25,6 +25,11 @@ pub fn schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> =
         LazyLock::new(|| Arc::new(Schema::new(fields(&events().columns))));
     Arc::clone(&SCHEMA)
+}
+
+/// The schema of a table of the ledger's rows.
+pub fn ledger_schema() -> SchemaRef {
+    Arc::new(Schema::new(fields(&ledger().columns)))
 }
 
 fn fields(columns: &[Column]) -> Fields {
@@ -59,9 +64,10 @@ fn element_type(column: &Column) -> DataType {
     }
 }
 
-/// Turns encoded events into a [`RecordBatch`].
+/// Turns encoded rows into a [`RecordBatch`].
 #[derive(Debug)]
 pub struct RowsBuilder {
+    schema: SchemaRef,
     columns: RecordBuffer,
     rows: usize,
 }
@@ -73,13 +79,25 @@ impl Default for RowsBuilder {
 }
 
 impl RowsBuilder {
-    /// A builder without rows.
+    /// A builder of events, without rows.
     pub fn new() -> Self {
-        let columns = RecordBuffer::new(&events().columns);
-        Self { columns, rows: 0 }
+        Self::of(events(), schema())
     }
 
-    /// Adds an encoded [`Event`](super::Event).
+    /// A builder of the ledger's rows, without rows.
+    pub fn of_ledger() -> Self {
+        Self::of(ledger(), ledger_schema())
+    }
+
+    fn of(table: &'static Table, schema: SchemaRef) -> Self {
+        Self {
+            schema,
+            columns: RecordBuffer::new(&table.columns),
+            rows: 0,
+        }
+    }
+
+    /// Adds an encoded row.
     ///
     /// # Errors
     /// The record cannot be read; then nothing of it is added.
@@ -110,6 +128,6 @@ impl RowsBuilder {
         let finished = self.columns.finish(self.rows);
         self.columns.truncate(0);
         self.rows = 0;
-        RecordBatch::try_new(schema(), finished?)
+        RecordBatch::try_new(Arc::clone(&self.schema), finished?)
     }
 }

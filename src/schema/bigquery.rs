@@ -1,6 +1,6 @@
-//! The table of events as BigQuery wants it: for `tables.insert`
+//! The tables of events and of the ledger as BigQuery wants them: for `tables.insert`
 //! (<https://cloud.google.com/bigquery/docs/reference/rest/v2/tables>), and as the one self-contained descriptor by
-//! which the Storage Write API reads encoded events
+//! which the Storage Write API reads encoded rows
 //! (<https://cloud.google.com/bigquery/docs/supported-data-types>).
 
 use std::collections::BTreeMap;
@@ -15,18 +15,30 @@ mod united;
 
 pub use united::{OURS_BESIDE, OldColumn, united_view};
 
-use super::descriptor::{Column, ColumnKind, events, pool};
+use super::descriptor::{Column, ColumnKind, Table, events, ledger, pool};
 
 /// Schema, partitioning and clustering of the table of all days.
 pub fn table() -> Value {
-    let mut table = day_table();
-    table["timePartitioning"] = json!({"type": "DAY", "field": events().partition_by});
-    table
+    partitioned(events())
+}
+
+/// The same of the table of the ledger's rows.
+pub fn ledger_table() -> Value {
+    partitioned(ledger())
 }
 
 /// Schema and clustering of a table that holds one day.
 pub fn day_table() -> Value {
-    let table = events();
+    table_of(events())
+}
+
+fn partitioned(table: &Table) -> Value {
+    let mut body = table_of(table);
+    body["timePartitioning"] = json!({"type": "DAY", "field": table.partition_by});
+    body
+}
+
+fn table_of(table: &Table) -> Value {
     json!({
         "schema": {"fields": table.columns.iter().map(field).collect::<Vec<_>>()},
         "clustering": {"fields": table.cluster_by},
@@ -74,19 +86,28 @@ pub fn view(table: &str) -> String {
 ///
 /// It is read by the rules of proto2, where a field that was set to 0 or "" is set. Events carry such fields, as each of
 /// theirs has presence, so nothing is said of synthetic oneofs.
+pub fn writer_descriptor() -> DescriptorProto {
+    descriptor_of(events())
+}
+
+/// The descriptor of an encoded [`LedgerRow`](super::LedgerRow).
+pub fn ledger_descriptor() -> DescriptorProto {
+    descriptor_of(ledger())
+}
+
 #[expect(
     clippy::expect_used,
-    reason = "the name is compiled in and a test asks for it"
+    reason = "the names are compiled in and a test asks for them"
 )]
-pub fn writer_descriptor() -> DescriptorProto {
-    let event = pool()
-        .get_message_by_name("collector.v1.Event")
+fn descriptor_of(table: &Table) -> DescriptorProto {
+    let row = pool()
+        .get_message_by_name(table.message)
         .expect("the row is in the descriptor");
     let mut nested = BTreeMap::new();
-    nest(&event, &mut nested);
+    nest(&row, &mut nested);
     DescriptorProto {
         nested_type: nested.into_values().collect(),
-        ..flat(&event)
+        ..flat(&row)
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Column {
 /// A message as a table.
 #[derive(Clone, Debug)]
 pub struct Table {
+    /// Whole name of the message.
+    pub(super) message: &'static str,
     /// Its columns, by ascending number without gaps.
     pub columns: Vec<Column>,
     /// The DATE column by whose day it is partitioned.
@@ -61,6 +63,12 @@ pub struct Table {
 /// The table of events.
 pub fn events() -> &'static Table {
     static TABLE: LazyLock<Table> = LazyLock::new(|| table("collector.v1.Event"));
+    &TABLE
+}
+
+/// The table of the ledger's rows.
+pub fn ledger() -> &'static Table {
+    static TABLE: LazyLock<Table> = LazyLock::new(|| table("collector.v1.LedgerRow"));
     &TABLE
 }
 
@@ -86,9 +94,9 @@ pub fn pool() -> &'static DescriptorPool {
     clippy::expect_used,
     reason = "the name is compiled in and a test asks for it"
 )]
-fn table(message: &str) -> Table {
+fn table(name: &'static str) -> Table {
     let message = pool()
-        .get_message_by_name(message)
+        .get_message_by_name(name)
         .expect("the message is in the descriptor");
     let option = extension(&message.options(), "collector.v1.table");
     let text = |name: &str| {
@@ -107,6 +115,7 @@ fn table(message: &str) -> Table {
         Some(names.collect())
     });
     Table {
+        message: name,
         columns: columns(&message),
         partition_by,
         cluster_by: cluster_by.unwrap_or_default(),
@@ -212,5 +221,8 @@ mod tests {
         let date = &table.columns[31];
         assert_eq!((date.name.as_str(), date.kind), ("date", ColumnKind::Date));
         assert!(table.columns[33].is_personal);
+        check_numbers(&ledger().columns);
+        assert_eq!(ledger().columns.len(), 10);
+        assert_eq!(ledger().partition_by, "date");
     }
 }

@@ -21,8 +21,8 @@ mod wire;
 #[path = "gen/collector.v1.rs"]
 mod generated;
 
-pub use descriptor::{Column, ColumnKind, Table, events, pool};
+pub use descriptor::{Column, ColumnKind, Table, events, ledger, pool};
 pub use generated::*;
 pub use record::{Kind, LogId, Record, SequenceNumber};
-pub use summary::Summary;
+pub use summary::{Summary, origin};
 pub use wire::RowError;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::descriptor::{Column, events};
-use super::wire::{Fields, RowError, Value};
+use super::wire::{Fields, Raw, RowError, Value, raw_field};
 
 /// What an encoded [`Event`](super::Event) says in the columns that the collector itself goes by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,23 @@ impl<'a> Summary<'a> {
     }
 }
 
+/// Stream and time of receipt (microseconds since 1970 in UTC) of an encoded event: of its columns the two by which events
+/// are counted, as far as they can be read. Nothing else of it is looked at, so that it may be asked of every row.
+pub fn origin(encoded: &[u8]) -> (Option<&str>, Option<i64>) {
+    let places = &*PLACES;
+    let (stream_field, time_field) = (places.stream_id + 1, places.synced_at_micros + 1);
+    let (mut stream_id, mut received_at) = (None, None);
+    let mut rest = encoded;
+    while let Some((number, value)) = raw_field(&mut rest) {
+        match value {
+            Raw::Bytes(bytes) if number == stream_field => stream_id = str::from_utf8(bytes).ok(),
+            Raw::Varint(time) if number == time_field => received_at = Some(time.cast_signed()),
+            _ => {}
+        }
+    }
+    (stream_id, received_at)
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message;
@@ -91,6 +108,22 @@ mod tests {
             assert_eq!(summary.event_id, event.event_id.as_deref());
             assert_eq!(summary.date, event.date);
             assert_eq!(summary.synced_at_micros, event.synced_at_micros);
+            let origin = origin(&encoded);
+            assert_eq!(origin, (summary.stream_id, summary.synced_at_micros));
+        }
+        let mut event = Event {
+            stream_id: Some("s".to_owned()),
+            synced_at_micros: Some(-1),
+            ..Event::default()
+        };
+        let encoded = event.encode_to_vec();
+        assert_eq!(origin(&encoded), (Some("s"), Some(-1)));
+        event.synced_at_micros = None;
+        assert_eq!(origin(&event.encode_to_vec()), (Some("s"), None));
+        // Whatever is cut off, what stands before is read.
+        for length in 0..encoded.len() {
+            let (stream, time) = origin(&encoded[..length]);
+            assert!(stream.is_none_or(|stream| stream == "s") && time.is_none());
         }
         assert!(Summary::of(&[0x0a, 0xff]).is_err());
     }

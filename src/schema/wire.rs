@@ -115,6 +115,49 @@ impl<'a> Iterator for Fields<'a, '_> {
     }
 }
 
+/// A value on the wire of which only the place was looked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Raw<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+    Fixed,
+}
+
+/// Takes the next field off a message, whatever it is: its number and value. `None` at the end, or where it cannot be read.
+#[inline]
+pub(super) fn raw_field<'a>(rest: &mut &'a [u8]) -> Option<(usize, Raw<'a>)> {
+    let key = raw_varint(rest)?;
+    let value = match key & 7 {
+        0 => Raw::Varint(raw_varint(rest)?),
+        1 => {
+            *rest = rest.get(8..)?;
+            Raw::Fixed
+        }
+        2 => {
+            let length = usize::try_from(raw_varint(rest)?).ok()?;
+            let (bytes, behind) = rest.split_at_checked(length)?;
+            *rest = behind;
+            Raw::Bytes(bytes)
+        }
+        _ => return None,
+    };
+    Some((usize::try_from(key >> 3).ok()?, value))
+}
+
+#[inline]
+fn raw_varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, behind) = rest.split_first()?;
+        *rest = behind;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// Checks a whole message: every field known and of its type, none twice that is not a list, days and
 /// times of the years 1 to 9999, which is what BigQuery can hold.
 pub(super) fn check(columns: &[Column], message: &[u8]) -> Result<(), RowError> {

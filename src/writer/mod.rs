@@ -13,8 +13,12 @@ pub mod bigquery;
 pub mod delta;
 #[cfg(any(feature = "bigquery", feature = "pubsub"))]
 mod google;
+mod ledger;
+
+pub use ledger::{LedgerBatch, LedgerTable};
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -127,4 +131,12 @@ pub trait Writer: Send + Sync + fmt::Debug {
 
     /// Finishes background work and lets go of what is held. Nothing is written afterwards.
     async fn close(&self);
+
+    /// The table in which it keeps rows of the ledger; `None` if it keeps none. Touches nothing yet.
+    ///
+    /// # Errors
+    /// It cannot be reached with what is configured.
+    fn ledger(&self) -> Result<Option<Arc<dyn LedgerTable>>, WriteError> {
+        Ok(None)
+    }
 }

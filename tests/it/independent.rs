@@ -1,45 +1,12 @@
 //! A reader that knows nothing of this program finds exactly what was sent, soon, and while files are merged.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::process::Process;
-use crate::support::python::tool;
+use crate::support::python::query;
 use crate::support::{event, post, request};
-
-/// What a query of DuckDB over the table gives, one object a row. Times come as microseconds.
-fn query(folder: &Path, sql: &str) -> Result<Vec<Value>, String> {
-    let script = r#"
-import json, os, sys
-import deltalake, duckdb
-events = deltalake.DeltaTable(sys.argv[1]).to_pyarrow_dataset()
-cursor = duckdb.execute(sys.argv[2])
-names = [column[0] for column in cursor.description]
-for row in cursor.fetchall():
-    print(json.dumps(dict(zip(names, row)), default=str))
-# Its threads may end in an abort when the interpreter is torn down; the answer is whole by then.
-sys.stdout.flush()
-os._exit(0)
-"#;
-    let table = folder.join("data/events");
-    let output = Command::new(tool("python"))
-        .args(["-c", script])
-        .arg(table)
-        .arg(sql)
-        .output()
-        .expect("python runs");
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    let text = String::from_utf8(output.stdout).expect("text");
-    Ok(text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a row"))
-        .collect())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_is_found_within_seconds_and_exact() {

@@ -28,6 +28,7 @@ mod generated;
 mod golden;
 mod hostile;
 mod independent;
+mod ledger_rows;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod letters;
 mod originals;

@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_reflect::prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor};
 use real_streaming::schema::{
-    Column, ColumnKind, Event, EventParam, Value as ParamValue, bigquery, events, pool,
+    Column, ColumnKind, Event, EventParam, Value as ParamValue, bigquery, events, ledger, pool,
 };
 
 fn file(path: &str) -> PathBuf {
@@ -68,11 +68,9 @@ fn every_field_can_be_a_column() {
             .get_message_by_name("collector.v1.Event")
             .expect("the row"),
     );
-    check_fields(
-        &pool()
-            .get_message_by_name("collector.v1.Document")
-            .expect("the document"),
-    );
+    for name in ["collector.v1.Document", "collector.v1.LedgerRow"] {
+        check_fields(&pool().get_message_by_name(name).expect("the message"));
+    }
     each_column(&events().columns, "", &mut |path, column| {
         let field_kind = wire_kind(&path);
         let fits = match column.kind {
@@ -133,13 +131,15 @@ fn broken(committed: &Listed, now: &Listed) -> Vec<String> {
 #[test]
 fn columns_are_only_added() {
     let mut now = String::new();
-    each_column(&events().columns, "", &mut |path, column| {
+    let mut list = |path: String, column: &Column| {
         let list = if column.is_repeated { "[]" } else { "" };
         now.push_str(&format!(
             "{path} {} {:?}{list}\n",
             column.number, column.kind
         ));
-    });
+    };
+    each_column(&events().columns, "", &mut list);
+    each_column(&ledger().columns, "(ledger)", &mut list);
     let snapshot = file("tests/it/snapshots/columns.txt");
     let committed = fs::read_to_string(&snapshot).unwrap_or_default();
     let broken = broken(&listed(&committed), &listed(&now));
@@ -173,11 +173,17 @@ fn a_broken_column_is_noticed() {
 #[test]
 fn the_bigquery_table_is_as_committed() {
     insta::assert_snapshot!("bigquery", format!("{:#}", bigquery::table()));
+    insta::assert_snapshot!("bigquery_ledger", format!("{:#}", bigquery::ledger_table()));
 }
 
 #[test]
-fn the_bigquery_table_is_one_that_can_be_made() {
-    let table = bigquery::table();
+fn the_bigquery_tables_are_ones_that_can_be_made() {
+    can_be_made(&bigquery::table());
+    can_be_made(&bigquery::ledger_table());
+}
+
+#[track_caller]
+fn can_be_made(table: &serde_json::Value) {
     let fields = table["schema"]["fields"].as_array().expect("fields");
     let field = |name: &str| {
         fields
@@ -328,6 +334,16 @@ fn documented() -> Vec<(String, String)> {
     });
     rows.map(|(path, origin)| (path.to_owned(), origin.to_owned()))
         .collect()
+}
+
+#[test]
+fn every_column_of_the_ledger_is_documented() {
+    let text = fs::read_to_string(file("docs/ledger.md")).expect("docs/ledger.md");
+    for column in &ledger().columns {
+        let cell = format!("`{}`", column.name);
+        let is_there = |line: &str| line.starts_with('|') && line.contains(&cell);
+        assert!(text.lines().any(is_there), "{cell} is missing");
+    }
 }
 
 #[test]

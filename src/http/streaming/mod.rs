@@ -15,7 +15,7 @@ use http::{HeaderValue, StatusCode, header};
 use prost::Message;
 
 use crate::enrich::Visit;
-use crate::ledger::{Outcome, Rejection};
+use crate::ledger::Origin;
 use crate::pipeline::{NotAppended, NotKept, Receipt, Refused, event_key};
 
 use super::senders::Sender;
@@ -278,8 +278,9 @@ fn append(
     visit: &Visit<'_>,
     parsed: Result<Parsed, FieldFault>,
 ) -> Result<Receipt, Fault> {
+    let origin = Origin::new(&visit.stream_id, visit.received_at);
     let parsed = parsed.map_err(|fault| {
-        shared.ledger.ended(Outcome::Rejected(Rejection::Field), 1);
+        shared.intake.rejected(&origin);
         Fault::Field(fault)
     })?;
     let mut event = parsed.event;
@@ -295,7 +296,9 @@ fn append(
         encoded.clear();
         // A Vec grows as needed, so encoding cannot fail.
         event.encode_raw(encoded);
-        let appended = shared.intake.append(encoded, key, visit.received_at);
+        let appended = shared
+            .intake
+            .append(encoded, key, &origin, visit.received_at);
         encoded.shrink_to(SCRATCH_BYTES);
         appended
     });

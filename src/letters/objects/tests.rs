@@ -46,7 +46,7 @@ fn two() -> (ObjectLetters, ObjectLetters, Arc<Hand>) {
 async fn all(store: &ObjectLetters) -> Vec<Letter> {
     let (mut all, mut behind) = (Vec::new(), None);
     loop {
-        let page = store.page("memory:a", behind.as_deref()).await.unwrap();
+        let page = store.excerpt("memory:a", behind.as_deref()).await.unwrap();
         all.extend(page.letters);
         behind = page.next;
         if behind.is_none() {
@@ -68,7 +68,7 @@ async fn rows_are_read_back_and_the_same_ones_are_there_once() {
     let mut numbers = vec![3, 7];
     numbers.extend([10, 30, 50].into_iter().flat_map(|first| first..first + 15));
     assert_eq!(all(&other).await, letters(numbers));
-    assert_eq!(store.page("memory:b", None).await.unwrap().letters, []);
+    assert_eq!(store.excerpt("memory:b", None).await.unwrap().letters, []);
     let after = |number| store.taken("memory:a", LOG, SequenceNumber(number));
     assert_eq!(after(60).await.unwrap(), [61, 62, 63, 64]);
     assert_eq!(after(64).await.unwrap(), [0; 0]);

@@ -18,7 +18,7 @@ use crate::durable::{Disk, DiskFile};
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError};
 
-use super::kinds::{Archive, Page};
+use super::kinds::{Archive, Excerpt};
 use super::letter::{Key, Letter};
 
 /// A file is not continued beyond this size.
@@ -160,7 +160,7 @@ impl FolderArchive {
     }
 
     /// The file behind the one of this name, and whether there are more.
-    fn page_behind(&self, destination: &str, behind: Option<&str>) -> io::Result<Page> {
+    fn excerpt_behind(&self, destination: &str, behind: Option<&str>) -> io::Result<Excerpt> {
         let name = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default();
             name.to_string_lossy().into_owned()
@@ -169,9 +169,9 @@ impl FolderArchive {
         let is_behind = |path: &&PathBuf| behind.is_none_or(|behind| *name(path) > *behind);
         let mut files = files.iter().filter(is_behind);
         let Some(file) = files.next() else {
-            return Ok(Page::default());
+            return Ok(Excerpt::default());
         };
-        Ok(Page {
+        Ok(Excerpt {
             letters: Letter::of_lines(&self.disk.read(file)?, destination).collect(),
             next: files.next().map(|_| name(file)),
         })
@@ -181,8 +181,12 @@ impl FolderArchive {
 /// What was replayed is noted in journals, by this machine's only collector.
 #[async_trait]
 impl Archive for FolderArchive {
-    async fn page(&self, destination: &str, behind: Option<&str>) -> Result<Page, WriteError> {
-        tokio::task::block_in_place(|| self.page_behind(destination, behind))
+    async fn excerpt(
+        &self,
+        destination: &str,
+        behind: Option<&str>,
+    ) -> Result<Excerpt, WriteError> {
+        tokio::task::block_in_place(|| self.excerpt_behind(destination, behind))
             .map_err(WriteError::transient)
     }
 

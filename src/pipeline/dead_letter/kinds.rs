@@ -44,7 +44,7 @@ pub trait Letters: Send + Sync + fmt::Debug {
 
 /// Some rows of a dead letter.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct Excerpt {
     /// The rows.
     pub letters: Vec<Letter>,
     /// Behind what the next ones stand; `None` if there are no more.
@@ -54,11 +54,12 @@ pub struct Page {
 /// A dead letter that can be read, and that remembers what was replayed.
 #[async_trait]
 pub trait Archive: Send + Sync + fmt::Debug {
-    /// The rows of a destination behind a place that an earlier page told, as many as are well held at once.
+    /// The rows of a destination behind a place that an earlier excerpt told, as many as are well held at once.
     ///
     /// # Errors
     /// Transient and fatal ones; never `Rejected`.
-    async fn page(&self, destination: &str, behind: Option<&str>) -> Result<Page, WriteError>;
+    async fn excerpt(&self, destination: &str, behind: Option<&str>)
+    -> Result<Excerpt, WriteError>;
 
     /// The rows of a destination that are marked as replayed.
     ///

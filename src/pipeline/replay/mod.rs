@@ -13,12 +13,13 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Origin};
 use crate::log::{CommitError, Log, NewRecord};
 use crate::schema::{Kind, SequenceNumber};
 use crate::writer::WriteError;
 
 use super::dead_letter::{Archive, Key, Letter, address_of};
+use super::origins::Origins;
 use super::receipt::Refused;
 use super::replayed::Replayed;
 
@@ -87,6 +88,8 @@ pub struct Replays {
     pub log: Arc<dyn Log>,
     /// Where replayed events are counted.
     pub ledger: Arc<Ledger>,
+    /// Where it is counted where they came from, if anybody asks.
+    pub origins: Option<Arc<Origins>>,
     /// Where the dead letters are.
     pub source: Source,
     /// Where it is noted what is replayed; `None` where that would not outlive the process.
@@ -144,7 +147,7 @@ impl Replays {
             let mut by_reason: BTreeMap<String, Waiting> = BTreeMap::new();
             let mut behind = None;
             loop {
-                let page = archive.page(destination, behind.as_deref()).await?;
+                let page = archive.excerpt(destination, behind.as_deref()).await?;
                 for letter in page.letters {
                     if selection.takes(&letter) && replayed.insert(letter.key()) {
                         count(&mut by_reason, destination, &letter);
@@ -198,7 +201,7 @@ impl Replays {
             let mut replayed = self.replayed(archive, destination).await?;
             let mut behind = None;
             loop {
-                let page = archive.page(destination, behind.as_deref()).await?;
+                let page = archive.excerpt(destination, behind.as_deref()).await?;
                 // Known at once: a row that is there twice is one.
                 let letters = page.letters.into_iter();
                 let mut letters = letters
@@ -262,7 +265,14 @@ impl Replays {
                 payload: &replayed.encode(),
             };
             match self.log.append(&record) {
-                Ok(ticket) => appended.push((mark(replayed), ticket)),
+                Ok(ticket) => {
+                    if let (Some(origins), Some(origin)) =
+                        (&self.origins, Origin::of(&replayed.payload))
+                    {
+                        origins.replayed(&origin, &ticket.commit);
+                    }
+                    appended.push((mark(replayed), ticket));
+                }
                 Err(refused) => {
                     done.refused = Some(refused.into());
                     break;

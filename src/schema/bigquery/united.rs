@@ -3,8 +3,6 @@
 //! Each column is written out for both sides, nested ones field by field: a union goes by position, and the order in which
 //! fields stand in an old table is not known.
 
-use std::fmt::Write as _;
-
 /// The column that tells the predecessor's two layouts apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OldColumn {
@@ -107,19 +105,14 @@ const ITEM: [&str; 20] = [
 
 /// The view `<old>_united` of both tables, given as `project.dataset.table`.
 pub fn united_view(old: &str, has: OldColumn, ours: &str) -> String {
-    let mut view = format!("CREATE OR REPLACE VIEW `{old}_united` AS\nSELECT\n");
     let (old_columns, new_columns): (Vec<_>, Vec<_>) = columns(has)
         .into_iter()
         .map(|(name, old, new)| (format!("  {old} AS {name}"), format!("  {new} AS {name}")))
         .unzip();
-    // Writing to a string does not fail.
-    let _ = write!(
-        view,
-        "{}\nFROM `{old}`\nUNION ALL\nSELECT\n{}\nFROM `{ours}`;\n",
-        old_columns.join(",\n"),
-        new_columns.join(",\n")
-    );
-    view
+    let (old_columns, new_columns) = (old_columns.join(",\n"), new_columns.join(",\n"));
+    format!(
+        "CREATE OR REPLACE VIEW `{old}_united` AS\nSELECT\n{old_columns}\nFROM `{old}`\nUNION ALL\nSELECT\n{new_columns}\nFROM `{ours}`;\n"
+    )
 }
 
 /// Name, and what it is of the old table and of ours.

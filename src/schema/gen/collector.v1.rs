@@ -853,3 +853,37 @@ pub struct Document {
     #[prost(string, optional, tag = "4")]
     pub json: ::core::option::Option<::prost::alloc::string::String>,
 }
+/// One row of the ledger: so many events of a stream, received within a minute, had this outcome.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LedgerRow {
+    /// The minute within which the events were received, or the present one where that is not known; after a long failure the hour or the day.
+    #[prost(int64, optional, tag = "1")]
+    pub minute: ::core::option::Option<i64>,
+    /// Id of the data stream; null where it is not known.
+    #[prost(string, optional, tag = "2")]
+    pub stream_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// The destination whose outcome it is, kind and target; null for the intake's.
+    #[prost(string, optional, tag = "3")]
+    pub destination: ::core::option::Option<::prost::alloc::string::String>,
+    /// What became of the events, or where they came from.
+    #[prost(string, optional, tag = "4")]
+    pub outcome: ::core::option::Option<::prost::alloc::string::String>,
+    /// Why, where an outcome has several reasons.
+    #[prost(string, optional, tag = "5")]
+    pub reason: ::core::option::Option<::prost::alloc::string::String>,
+    /// How many events. Later additions are further rows: sum them.
+    #[prost(int64, optional, tag = "6")]
+    pub events: ::core::option::Option<i64>,
+    /// Identity of the log of the instance that counted.
+    #[prost(string, optional, tag = "7")]
+    pub log_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// When the row was written for the first time.
+    #[prost(int64, optional, tag = "8")]
+    pub written_at: ::core::option::Option<i64>,
+    /// Names the row: one that is there more than once counts once.
+    #[prost(string, optional, tag = "9")]
+    pub row_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// Partition: the day of minute in UTC.
+    #[prost(int32, optional, tag = "10")]
+    pub date: ::core::option::Option<i32>,
+}

@@ -61,7 +61,8 @@ struct Open {
     /// Where the next rows go, if they are told where to go.
     offset: Option<u64>,
     progress: Progress,
-    is_first: bool,
+    /// Whether the server has taken a request, and so knows where the rows go and how they are written.
+    is_introduced: bool,
 }
 
 /// How far a stream has come in a log.
@@ -248,7 +249,6 @@ impl Appender {
                 return Err(unknown(&status));
             }
         };
-        open.is_first = false;
         open.offset = offset.map(|offset| offset + records.len() as u64);
         open.progress.handed_over = last.sequence;
         Ok(Some(Sent {
@@ -328,7 +328,7 @@ impl Appender {
                 handed_over: settled,
                 answered: settled,
             },
-            is_first: true,
+            is_introduced: false,
         });
         Ok(())
     }
@@ -395,6 +395,7 @@ impl State {
         let is_known = match reaction {
             Reaction::Done => {
                 open.progress.answered = open.progress.answered.max(last);
+                open.is_introduced = true;
                 return;
             }
             Reaction::Rows(_)
@@ -453,22 +454,22 @@ fn default_stream(table: &TableName) -> String {
 
 fn request(open: &Open, descriptor: &DescriptorProto, records: &[Record]) -> AppendRowsRequest {
     let rows = records.iter().map(|record| record.payload.clone());
-    // Only the first request of a connection says where to and how the rows are written.
-    let writer_schema = open.is_first.then(|| ProtoSchema {
+    // The first requests of a connection say where the rows go and how they are written, until one is taken.
+    let writer_schema = (!open.is_introduced).then(|| ProtoSchema {
         proto_descriptor: Some(descriptor.clone()),
     });
-    let write_stream = if open.is_first {
-        open.connection.stream().to_owned()
-    } else {
+    let write_stream = if open.is_introduced {
         String::new()
+    } else {
+        open.connection.stream().to_owned()
     };
     AppendRowsRequest {
         write_stream,
         offset: open.offset.and_then(|offset| i64::try_from(offset).ok()),
-        trace_id: if open.is_first {
-            "real-streaming".to_owned()
-        } else {
+        trace_id: if open.is_introduced {
             String::new()
+        } else {
+            "real-streaming".to_owned()
         },
         rows: Some(append_rows_request::Rows::ProtoRows(
             append_rows_request::ProtoData {

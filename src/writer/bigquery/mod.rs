@@ -9,7 +9,7 @@
 //! tables       REST: the table            connection   one stream of requests and answers
 //! appender     which stream, at what offset            journal      what was about to be sent
 //! error        what each error asks for            side         another table beside that of the events
-//! listing      the rows of such a table, as REST tells them
+//! ledger       that of the ledger's rows               listing      the rows of such a table, as REST tells them
 //! ```
 
 use std::borrow::Cow;
@@ -28,18 +28,20 @@ use crate::clock::Clock;
 use crate::durable::Disk;
 use crate::schema::{LogId, Record, SequenceNumber};
 
-use super::{Batch, Limits, RowFault, WriteError, Writer};
+use super::{Batch, LedgerTable, Limits, RowFault, WriteError, Writer};
 
 mod appender;
 mod connection;
 mod error;
 mod journal;
+mod ledger;
 mod listing;
 mod shards;
 mod side;
 mod tables;
 
 use error::Reaction;
+use ledger::BigQueryLedger;
 pub use listing::Listing;
 use shards::{Day, Shard, Shards};
 pub use side::{Place, RefusedRow, SideTable};
@@ -107,6 +109,8 @@ impl fmt::Display for TableName {
 #[derive(Debug)]
 pub struct BigQueryWriter {
     name: String,
+    /// Where the table of the ledger's rows is.
+    ledger: Place,
     shards: Shards,
     flush_interval: Duration,
     max_batch_rows: usize,
@@ -141,6 +145,7 @@ impl BigQueryWriter {
                 "bigquery:{}.{}.{}",
                 config.project, config.dataset, config.table
             ),
+            ledger: Place::beside(config, ledger::SUFFIX),
             shards: Shards::new(config, disk, clock)?,
             flush_interval: config.flush_interval,
             max_batch_rows: config.max_batch_rows,
@@ -330,6 +335,10 @@ impl Writer for BigQueryWriter {
 
     async fn close(&self) {
         self.shards.close().await;
+    }
+
+    fn ledger(&self) -> Result<Option<Arc<dyn LedgerTable>>, WriteError> {
+        Ok(Some(Arc::new(BigQueryLedger::at(&self.ledger)?)))
     }
 }
 

@@ -16,8 +16,8 @@ use crate::writer::google::Access;
 
 use super::appender::Appender;
 use super::error::Reaction;
-use super::shards::DATE;
 use super::listing::Listing;
+use super::shards::DATE;
 use super::tables::{Definition, Tables};
 use super::{Config, MAX_REQUEST_BYTES, TableName};
 

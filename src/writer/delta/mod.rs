@@ -3,17 +3,20 @@
 //! A batch is one commit: its files and the batch's last sequence number (`txn`, under an identity made
 //! of the log's id) become part of the table in the same atomic act, so each row is in it once. Files
 //! and commits are durable when [`Writer::write`] returns. A task beside it merges the many small files
-//! into few large ones and deletes what the table has let go of.
+//! into few large ones and deletes what the table has let go of. The rows of the ledger have a table of their own, of the
+//! same make.
 //!
 //! ```text
 //! store   where the table lies; a local file system that syncs      table   creates, compares columns
 //! parts   rows → Parquet files, one a day                           tail    the end of the log; commits
 //! merge   which small files become one       upkeep  compaction, checkpoints, vacuum
 //! pace    how long a batch waits             read    newest rows, for the command line
+//! ledger  the table of the ledger's rows
 //! ```
 
 mod conform;
 mod error;
+mod ledger;
 mod merge;
 mod pace;
 mod parts;
@@ -40,12 +43,14 @@ use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 
+use self::ledger::DeltaLedger;
 use self::pace::Pace;
 use self::parts::{DATE, Part, Parts};
 use self::store::{Disk, Location, RealDisk};
+use self::table::Title;
 use self::tail::{Commit, Tail};
 use self::upkeep::Upkeep;
-use super::{Batch, Limits, RowFault, WriteError, Writer, background};
+use super::{Batch, LedgerTable, Limits, RowFault, WriteError, Writer, background};
 use crate::clock::Clock;
 use crate::schema::{Kind, LogId, Record, SequenceNumber, arrow};
 
@@ -127,6 +132,7 @@ pub struct DeltaWriter {
     clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
     columns: SchemaRef,
+    title: Title,
     pace: Arc<Pace>,
     open: Mutex<Option<Open>>,
 }
@@ -162,17 +168,30 @@ impl DeltaWriter {
         columns: SchemaRef,
     ) -> Result<Self, Error> {
         let location = Location::parse(&config.uri)?;
+        let title = table::EVENTS;
+        Ok(Self::at(location, config, clock, disk, columns, title))
+    }
+
+    fn at(
+        location: Location,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        disk: Arc<dyn Disk>,
+        columns: SchemaRef,
+        title: Title,
+    ) -> Self {
         let (least, most) = (config.commit_interval, config.commit_interval_max);
-        Ok(Self {
+        Self {
             name: format!("delta:{}", location.uri()),
             location,
             clock,
             disk,
             columns,
+            title,
             pace: Arc::new(Pace::new(least, most, Instant::now())),
             open: Mutex::default(),
             config,
-        })
+        }
     }
 
     async fn try_open(&self) -> Result<(), Error> {
@@ -182,7 +201,7 @@ impl DeltaWriter {
         }
         let store = self.location.create(&self.disk)?;
         tail::probe(&store).await?;
-        table::prepare(&store, &self.config, &self.columns).await?;
+        table::prepare(&store, &self.config, &self.columns, self.title).await?;
         let small = self.config.small_file_bytes;
         let tail = Tail::load(store.clone(), self.columns.clone(), small).await?;
         let table = Arc::new(Table {
@@ -368,5 +387,9 @@ impl Writer for DeltaWriter {
         if let Err(error) = (&mut open.task).await {
             tracing::warn!(%error, "upkeep of the table ended early");
         }
+    }
+
+    fn ledger(&self) -> Result<Option<Arc<dyn LedgerTable>>, WriteError> {
+        Ok(Some(Arc::new(DeltaLedger::beside(self))))
     }
 }

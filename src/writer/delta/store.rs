@@ -71,6 +71,21 @@ impl Location {
         })
     }
 
+    /// The place under this one's name with `suffix` behind.
+    pub(super) fn beside(&self, suffix: &str) -> Self {
+        let mut url = self.url.clone();
+        url.set_path(&format!(
+            "{}{suffix}/",
+            self.url.path().trim_end_matches('/')
+        ));
+        let directory = self.directory.as_ref().map(|directory| {
+            let mut beside = directory.clone().into_os_string();
+            beside.push(suffix);
+            PathBuf::from(beside)
+        });
+        Self { url, directory }
+    }
+
     /// The URI without the slash at its end.
     pub(super) fn uri(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
@@ -400,6 +415,13 @@ mod tests {
             expected
         );
         assert_eq!(Location::parse("s3://b/t/").unwrap().uri(), "s3://b/t");
+        let beside = |uri| Location::parse(uri).unwrap().beside("_x");
+        assert_eq!(beside("./data/events/").uri(), format!("{expected}_x"));
+        assert_eq!(
+            beside("data/events").directory.unwrap(),
+            here.join("data/events_x")
+        );
+        assert_eq!(beside("s3://b/t/").uri(), "s3://b/t_x");
         assert!(Location::parse("").is_err());
         assert!(Location::parse("file://relative").is_err());
     }

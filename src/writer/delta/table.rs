@@ -22,15 +22,35 @@ use super::upkeep::vacuum_interval;
 /// How often a change of the columns is tried again when another instance was faster.
 const ATTEMPTS: usize = 5;
 
+/// What a table says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Title {
+    name: &'static str,
+    comment: &'static str,
+}
+
+/// The table of events.
+pub(super) const EVENTS: Title = Title {
+    name: "events",
+    comment: "Web events as rows of Google Analytics 4's BigQuery export",
+};
+
+/// The table of the ledger's rows.
+pub(super) const LEDGER: Title = Title {
+    name: "ledger",
+    comment: "How many events of which minute and stream had which outcome",
+};
+
 /// Creates the table if it is missing and adds the columns that it lacks.
 pub(super) async fn prepare(
     store: &LogStoreRef,
     config: &Config,
     ours: &Schema,
+    title: Title,
 ) -> Result<(), Error> {
     let ours = nullable_columns(ours)?;
     if !store.is_delta_table_location().await? {
-        create(store, config, &ours).await?;
+        create(store, config, &ours, title).await?;
     }
     for _ in 0..ATTEMPTS {
         let snapshot = EagerSnapshot::try_new(store.as_ref(), None).await?;
@@ -54,7 +74,12 @@ pub(super) async fn prepare(
     Err(Error::Overtaken(ATTEMPTS))
 }
 
-async fn create(store: &LogStoreRef, config: &Config, columns: &StructType) -> Result<(), Error> {
+async fn create(
+    store: &LogStoreRef,
+    config: &Config,
+    columns: &StructType,
+    title: Title,
+) -> Result<(), Error> {
     let seconds = |duration: Duration| Some(format!("interval {} seconds", duration.as_secs()));
     // A tombstone that a checkpoint leaves out before the vacuum has seen it would let its file lie about as
     // an orphan for long.
@@ -66,12 +91,15 @@ async fn create(store: &LogStoreRef, config: &Config, columns: &StructType) -> R
             "delta.checkpointInterval",
             Some(config.checkpoint_interval.to_string()),
         ),
-        ("delta.dataSkippingStatsColumns", Some(TIME.to_owned())),
+        (
+            "delta.dataSkippingStatsColumns",
+            columns.field(TIME).map(|_| TIME.to_owned()),
+        ),
     ];
     let created = CreateBuilder::new()
         .with_log_store(store.clone())
-        .with_table_name("events")
-        .with_comment("Web events as rows of Google Analytics 4's BigQuery export")
+        .with_table_name(title.name)
+        .with_comment(title.comment)
         .with_columns(columns.fields().cloned())
         .with_partition_columns([DATE])
         .with_configuration(properties)

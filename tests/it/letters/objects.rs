@@ -47,7 +47,7 @@ impl Place for Objects {
                 .collect(),
         };
         let letters = ObjectLetters::new(&config, SystemClock::shared()).expect("a store");
-        let page = letters.page("memory:a", None).await.expect("rows");
+        let page = letters.excerpt("memory:a", None).await.expect("rows");
         assert_eq!(page.next, None);
         let row = |letter: real_streaming::pipeline::Letter| {
             let (kind, payload) = letter.record.expect("a record");

@@ -1,0 +1,89 @@
+//! The files of the book: a page a destination, beside the log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::durable::{self, Disk};
+
+use super::page::Page;
+
+/// What an earlier process has left of a page.
+#[derive(Clone, Debug, Default)]
+pub enum Found {
+    /// There was none.
+    #[default]
+    Nothing,
+    /// The page.
+    Page(Box<Page>),
+    /// It cannot be read: what was booked on it is not known.
+    Damaged,
+}
+
+/// The folder of pages.
+#[derive(Clone, Debug)]
+pub struct PageFolder {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
+
+impl PageFolder {
+    /// The pages in `folder`, which is made if missing.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path) -> io::Result<Self> {
+        disk.create_dir_all(folder)?;
+        Ok(Self {
+            disk,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The pages that earlier processes have left for these destinations. A damaged one costs rows of the ledger, not events.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub fn load<'a>(
+        &self,
+        destinations: impl Iterator<Item = &'a str>,
+    ) -> io::Result<BTreeMap<String, Found>> {
+        let mut pages = BTreeMap::new();
+        for destination in destinations {
+            let bytes = match self.disk.read(&self.path(destination)) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let page = serde_json::from_slice(&bytes).map_or_else(
+                |error| {
+                    tracing::error!(
+                        alarm = "ledger_damaged", destination, %error,
+                        "what waited for the table of the ledger cannot be read and is not written; it goes on with what is counted from now on"
+                    );
+                    Found::Damaged
+                },
+                |page| Found::Page(Box::new(page)),
+            );
+            pages.insert(destination.to_owned(), page);
+        }
+        Ok(pages)
+    }
+
+    /// Makes a page durable. Blocks.
+    ///
+    /// # Errors
+    /// Errors of the disk; the page is then what it was.
+    pub(super) fn store(&self, page: &Page) -> io::Result<()> {
+        let bytes = serde_json::to_vec(page)?;
+        durable::replace(self.disk.as_ref(), &self.path(&page.destination), &bytes)
+    }
+
+    fn path(&self, destination: &str) -> PathBuf {
+        let name = format!("{:016x}.json", xxh3_64(destination.as_bytes()));
+        self.folder.join(name)
+    }
+}
