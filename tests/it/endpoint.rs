@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::collector::{events, ids, memory};
-use crate::support::{Builder, event, eventually, metrics, post, request};
+use crate::support::{Builder, admin, event, eventually, metrics, post, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_answered_and_stored() {
@@ -389,11 +389,18 @@ async fn a_connection_too_many_is_answered_and_closed() {
     );
     assert_eq!(refused.header("Retry-After"), Some("5"));
     drop(held);
+    // Both are noticed in their own time, and so is the end of each that comes after them.
     let begun = std::time::Instant::now();
     while post(collector.address, &event("2")).await.status != 200 {
         assert!(begun.elapsed().as_secs() < 10, "no room again");
     }
-    let metrics = metrics(collector.address).await;
+    let metrics = loop {
+        let answer = admin(collector.address, "/metrics").await;
+        if answer.status == 200 {
+            break answer.body;
+        }
+        assert!(begun.elapsed().as_secs() < 20, "no room for metrics");
+    };
     let counted = metrics
         .lines()
         .find_map(|line| line.strip_prefix(r#"requests_refused_total{reason="connections"} "#))
