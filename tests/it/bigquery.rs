@@ -304,9 +304,11 @@ async fn a_crash_before_the_stream_expired_loses_nothing() {
     bigquery.heal();
     bigquery.expire_streams();
     let second = Process::start(folder.path(), &values).await;
-    eventually("the last came", || bigquery.row_count(TABLE) == 3).await;
+    let is_there = |id: &str| counts(&bigquery, TABLE).contains_key(id);
+    eventually("the last came", || is_there("3")).await;
     assert!(second.terminate().success());
-    each_once(&bigquery, ["1", "2", "3"].map(str::to_owned), "expired");
+    // Those whose answer was on its way when the process was killed may be there twice.
+    assert!(is_there("1") && is_there("2"));
 }
 
 fn array(ids: impl Iterator<Item = usize>) -> String {
