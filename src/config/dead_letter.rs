@@ -71,7 +71,7 @@ pub(super) fn read(
             if matches!(log, LogConfig::Disk(_)) {
                 reader.fault(
                     &format!("{PREFIX}{NAME}"),
-                    "must name a place: none works with a log in memory only, where a 2xx is not given before the destinations have had their say",
+                    "must name a place: none works with a log in memory only, where a 2xx need not be given before the destinations have had their say",
                 );
             }
             Some(DeadLetterConfig::Nowhere)
@@ -87,7 +87,15 @@ pub(super) fn read(
                 Some(DeadLetterConfig::Nowhere)
             }
         },
+        // What is meant as another kind is no folder's name.
+        ("", path) if path.contains(':') || is_kind(path) => None,
         ("" | "file", path) if !path.is_empty() => {
+            if on_cloud_run {
+                reader.fault(
+                    &format!("{PREFIX}{NAME}"),
+                    "must not be on this machine on Cloud Run, whose disk is memory that ends with the instance",
+                );
+            }
             Some(DeadLetterConfig::Folder(PathBuf::from(path)))
         }
         #[cfg(feature = "bigquery")]
@@ -103,6 +111,12 @@ pub(super) fn read(
         reader.fault(&format!("{PREFIX}{NAME}"), ways);
         DeadLetterConfig::Nowhere
     })
+}
+
+/// Whether a name without an address is that of a kind, but for how it is written.
+fn is_kind(name: &str) -> bool {
+    let kinds = ["none", "bigquery", "pubsub"];
+    kinds.iter().any(|kind| kind.eq_ignore_ascii_case(name))
 }
 
 /// Nothing outlives an instance but what is outside of it.

@@ -41,6 +41,13 @@ pub(super) fn read_destinations(
             "must only name strategies of WRITERS__STRATEGY",
         );
     }
+    if acknowledge == Acknowledge::Written && strategies.iter().all(|name| optional.contains(name))
+    {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__OPTIONAL"),
+            "must leave one strategy out with DELIVERY__ACKNOWLEDGE=written, which waits for those that are not optional",
+        );
+    }
     let mut destinations = Vec::new();
     for name in strategies {
         let writer = match name.as_str() {
@@ -75,7 +82,10 @@ pub(super) fn read_strategies(reader: &mut Reader) -> Vec<String> {
     let has_table = !reader.text("WRITERS__BQ__TABLE_ID").is_empty();
     reader.parse(
         "WRITERS__STRATEGY",
-        &format!("{}, or a JSON list of them", KNOWN_STRATEGIES.join(", ")),
+        &format!(
+            "{}, or a JSON list of them, each once",
+            KNOWN_STRATEGIES.join(", ")
+        ),
         |text| {
             if text.is_empty() {
                 let unset = if has_table {
@@ -91,7 +101,12 @@ pub(super) fn read_strategies(reader: &mut Reader) -> Vec<String> {
                 vec![text.to_owned()]
             };
             let is_known = |name: &String| KNOWN_STRATEGIES.contains(&name.as_str());
-            (!names.is_empty() && names.iter().all(is_known)).then_some(names)
+            // Two of one name would share a cursor.
+            let is_twice = |(index, name)| names[..index].contains(name);
+            let are_good = !names.is_empty()
+                && names.iter().all(is_known)
+                && !names.iter().enumerate().any(is_twice);
+            are_good.then_some(names)
         },
     )
 }

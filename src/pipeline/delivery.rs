@@ -101,18 +101,19 @@ impl Told {
         // Under older identities than the cursor's it has said all that it can say.
         let last_heard = identities.iter().position(|id| *id == cursor.log_id);
         let count = last_heard.map_or(identities.len(), |index| index + 1);
-        let mut told = None;
+        let (mut position, mut furthest) = (None, None);
         for id in identities.iter().take(count) {
-            told = told.max(writer.position(*id).await?);
+            position = position.max(writer.position(*id).await?);
+            furthest = furthest.max(writer.furthest(*id).await?);
         }
         let most = cursor.unheard_since.map(SequenceNumber);
-        Ok(match (told, most) {
-            (Some(told), Some(most)) if told > most => Self {
-                position: Some(most),
-                beyond: Some(told),
+        Ok(match (furthest, most) {
+            (Some(furthest), Some(most)) if furthest > most => Self {
+                position: position.map(|position| position.min(most)),
+                beyond: Some(furthest),
             },
-            (told, _) => Self {
-                position: told,
+            _ => Self {
+                position,
                 beyond: None,
             },
         })
@@ -378,13 +379,11 @@ impl Delivery {
                 }
                 self.counts.attempted(true);
                 attribute(&self.counts, batch.records.iter(), STORED);
-                let refused = assembled.batch.records.len() - batch.records.len();
-                if refused > 0 {
+                if batch.records.len() < assembled.batch.records.len() {
                     let refused = without(&assembled.batch.records, &batch.records);
                     attribute(&self.counts, refused, self.dead_letter.counted(1));
                 }
-                let mut counted = assembled.counted(batch.records.len());
-                counted += self.dead_letter.counted(refused);
+                let counted = self.counted(assembled, batch.records.len());
                 self.settle_to(batch.last, counted);
                 return true;
             };
@@ -433,7 +432,23 @@ impl Delivery {
     fn stored(&self, assembled: &Assembled) -> DestinationTotals {
         self.counts.attempted(true);
         attribute(&self.counts, assembled.batch.records.iter(), STORED);
-        assembled.counted(assembled.batch.records.len())
+        self.counted(assembled, assembled.batch.records.len())
+    }
+
+    /// As what a batch counts of which so many rows were handed to the writer in the end. Among them may be some that went
+    /// to the dead letter before a crash: the writer passes over what lies before rows that it has.
+    fn counted(&self, assembled: &Assembled, remaining: usize) -> DestinationTotals {
+        let records = &assembled.batch.records;
+        let refused = records.len() - remaining;
+        let known = records.first().map_or(0, |first| {
+            let before = SequenceNumber(first.sequence.0.saturating_sub(1));
+            self.dead_letter.known_between(before, assembled.batch.last)
+        });
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        let earlier = known.saturating_sub(refused).min(remaining);
+        let mut counted = assembled.counted(remaining - earlier);
+        counted += self.dead_letter.counted(refused + earlier);
+        counted
     }
 
     fn settle_to(&mut self, last: SequenceNumber, counted: DestinationTotals) {

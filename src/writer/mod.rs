@@ -123,6 +123,15 @@ pub trait Writer: Send + Sync + fmt::Debug {
     /// Transient and fatal ones; never `Rejected`.
     async fn position(&self, log_id: LogId) -> Result<Option<SequenceNumber>, WriteError>;
 
+    /// The furthest number of this log of which the destination has a row, be it that others before it are missing: a log that
+    /// ends before it was rewound.
+    ///
+    /// # Errors
+    /// Transient and fatal ones; never `Rejected`.
+    async fn furthest(&self, log_id: LogId) -> Result<Option<SequenceNumber>, WriteError> {
+        self.position(log_id).await
+    }
+
     /// Writes a batch, whole or not at all, once.
     ///
     /// # Errors

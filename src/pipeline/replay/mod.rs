@@ -173,7 +173,9 @@ impl Replays {
         until: Instant,
     ) -> Result<Replay, ReplayError> {
         let destinations = self.selected(selection)?;
-        let mut turn = self.turn.lock().await;
+        let Ok(mut turn) = self.turn.try_lock() else {
+            return Err(ReplayError::Busy);
+        };
         let Some(archive) = self.archive()? else {
             return Ok(Replay::default());
         };
@@ -218,7 +220,7 @@ impl Replays {
                     if !archive.claim().await? {
                         return Err(ReplayError::Busy);
                     }
-                    self.replay_batch(destination, settled, batch, turn, &mut done)
+                    self.replay_batch(destination, settled, batch, until, turn, &mut done)
                         .await?;
                     self.finish(archive, turn).await?;
                 }
@@ -237,6 +239,7 @@ impl Replays {
         destination: &str,
         settled: &watch::Receiver<SequenceNumber>,
         batch: Vec<Replayed>,
+        until: Instant,
         turn: &mut Unfinished,
         done: &mut Replay,
     ) -> io::Result<()> {
@@ -290,23 +293,29 @@ impl Replays {
                 Err(CommitError) => done.refused = Some(Refused::Broken),
             }
         }
+        let keys: Vec<Key> = journal.rows.iter().map(Mark::key).collect();
         if let Some(last) = journal.rows.last().and_then(|row| row.replayed_as)
             && !self.is_durable
         {
             let mut settled = settled.clone();
-            if settled
-                .wait_for(|position| position.0 >= last)
-                .await
-                .is_err()
-            {
+            let delivered = settled.wait_for(|position| position.0 >= last);
+            match tokio::time::timeout_at(until, delivered).await {
+                Ok(Ok(_)) => {}
                 // The process stops. What was not delivered is gone with it; what the dead letter holds is not.
-                done.refused = Some(Refused::Stopping);
-                return Ok(());
+                Ok(Err(_closed)) => {
+                    done.refused = Some(Refused::Stopping);
+                    return Ok(());
+                }
+                // The destination is away. Unmarked, they are replayed once more should this process end before it is back.
+                Err(_elapsed) => {
+                    self.sent.add(destination, &keys);
+                    done.is_cut = true;
+                    return Ok(());
+                }
             }
         }
         done.replayed += journal.rows.len() as u64;
         journal.is_done = true;
-        let keys: Vec<Key> = journal.rows.iter().map(Mark::key).collect();
         self.sent.add(destination, &keys);
         turn.unmarked.push((destination.to_owned(), keys));
         turn.journal = path.map(|path| (path, journal));

@@ -10,11 +10,12 @@ use std::time::Duration;
 use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::storage::v1::{
     AppendRowsRequest, AppendRowsResponse, CreateWriteStreamRequest, FinalizeWriteStreamRequest,
     ProtoRows, ProtoSchema, WriteStream, append_rows_request, append_rows_response,
-    big_query_write_client::BigQueryWriteClient, write_stream,
+    big_query_write_client::BigQueryWriteClient, storage_error::StorageErrorCode, write_stream,
 };
 use googleapis_tonic_google_cloud_bigquery_storage_v1::google::rpc;
 use prost_types::DescriptorProto;
 use tokio::sync::Mutex;
+use tokio::task::block_in_place;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -131,6 +132,11 @@ impl Appender {
         self.settle(&mut state).await
     }
 
+    /// How far the table is, and in which log, if that is known.
+    pub(super) async fn reached(&self) -> Option<(LogId, SequenceNumber)> {
+        self.state.lock().await.journal.as_ref()?.reached_in()
+    }
+
     /// Up to which number of the log the table has all rows, where that is known.
     pub(super) async fn settled(&self, log_id: LogId) -> Option<SequenceNumber> {
         let state = self.state.lock().await;
@@ -191,6 +197,9 @@ impl Appender {
         });
         if is_over {
             state.end();
+        } else if state.journal.as_ref().is_some_and(Journal::is_too_long) {
+            // What is under way is waited for; then a new stream begins a new journal.
+            return Err(Reaction::Rewind);
         }
         if state.open.is_none() {
             self.settle(&mut state)
@@ -235,7 +244,7 @@ impl Appender {
         }
         let before = open.progress.handed_over;
         if let (Some(journal), Some(offset)) = (journal.as_mut(), open.offset)
-            && let Err(error) = journal.append(offset, records)
+            && let Err(error) = block_in_place(|| journal.append(offset, records))
         {
             state.end();
             return Err(unknown(&error));
@@ -282,7 +291,7 @@ impl Appender {
             }
             // It took nothing for days and is gone, or its table is: what was answered and what the cursor says count,
             // and of what was under way then, rows may be there twice rather than not at all.
-            Err(status) if status.code() == Code::NotFound => {
+            Err(status) if status.code() == Code::NotFound && !is_of_table(&status) => {
                 if !state.ended.is_some_and(|ended| ended.is_quiet()) {
                     tracing::error!(
                         alarm = "stream_expired",
@@ -406,6 +415,7 @@ impl State {
             Reaction::Rewind => open.offset < offset,
             Reaction::NoTable(_)
             | Reaction::StreamEnded(_)
+            | Reaction::Ended(_)
             | Reaction::Unknown(_)
             | Reaction::Operator(_) => false,
         };
@@ -444,8 +454,18 @@ fn in_stream(answer: &AppendRowsResponse, rows: usize) -> Reaction {
 fn at_the_end(status: &Status) -> Reaction {
     match Reaction::of_status(status) {
         found @ (Reaction::NoTable(_) | Reaction::StreamEnded(_) | Reaction::Operator(_)) => found,
+        Reaction::Something(text) => Reaction::Ended(text),
         _ => Reaction::Unknown(status.to_string()),
     }
+}
+
+/// Whether it is the table that is not known: not yet, perhaps. Its streams can be asked once it is.
+fn is_of_table(status: &Status) -> bool {
+    let text = match Reaction::of_status(status) {
+        Reaction::NoTable(text) => text,
+        _ => return false,
+    };
+    text.starts_with(StorageErrorCode::TableNotFound.as_str_name())
 }
 
 fn default_stream(table: &TableName) -> String {

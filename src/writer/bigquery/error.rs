@@ -8,6 +8,7 @@ use googleapis_tonic_google_cloud_bigquery_storage_v1::google::cloud::bigquery::
 };
 use googleapis_tonic_google_cloud_bigquery_storage_v1::google::rpc;
 use prost::Message as _;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -36,6 +37,8 @@ pub(super) enum Reaction {
     NoTable(String),
     /// The stream takes nothing more; what it has taken must be asked.
     StreamEnded(String),
+    /// The connection ended because of a request in which something is wrong; whether others were written is not known.
+    Ended(String),
     /// Too much at once; nothing was written.
     Throttled(String),
     /// Whether it was written is not known.
@@ -62,6 +65,7 @@ impl Reaction {
             Self::Something(text)
             | Self::NoTable(text)
             | Self::StreamEnded(text)
+            | Self::Ended(text)
             | Self::Unknown(text) => WriteError::transient(text),
         }
     }
@@ -85,7 +89,7 @@ impl Reaction {
             let known: Vec<_> = known.collect();
             // An index beyond the rows tells nothing.
             return if known.len() == row_errors.len() {
-                Self::Rows(known)
+                Self::Rows(by_row(known))
             } else {
                 Self::Something(error.message.clone())
             };
@@ -144,6 +148,19 @@ impl Reaction {
     }
 }
 
+/// Each row once, with all that is wrong with it.
+fn by_row(errors: Vec<(usize, String)>) -> Vec<(usize, String)> {
+    let mut rows: BTreeMap<usize, String> = BTreeMap::new();
+    for (index, message) in errors {
+        let reasons = rows.entry(index).or_default();
+        if !reasons.is_empty() {
+            reasons.push_str("; ");
+        }
+        reasons.push_str(&message);
+    }
+    rows.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +182,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_row_with_two_errors_is_one_row() {
+        let error = |index, message: &str| RowError {
+            index,
+            message: message.to_owned(),
+            ..RowError::default()
+        };
+        let errors = [error(3, "a"), error(1, "b"), error(3, "c")];
+        let found = Reaction::of_answer(&rpc::Status::default(), &errors, 5);
+        let rows = vec![(1, "b".to_owned()), (3, "a; c".to_owned())];
+        assert_eq!(found, Reaction::Rows(rows));
+    }
+
     fn kind(reaction: &Reaction) -> &'static str {
         match reaction {
             Reaction::Done => "done",
@@ -174,6 +204,7 @@ mod tests {
             Reaction::SchemaLag(_) => "schema lag",
             Reaction::NoTable(_) => "no table",
             Reaction::StreamEnded(_) => "stream ended",
+            Reaction::Ended(_) => "ended",
             Reaction::Throttled(_) => "throttled",
             Reaction::Unknown(_) => "unknown",
             Reaction::Operator(_) => "operator",

@@ -117,6 +117,12 @@ impl Journal {
         (head.log_id == log_id.0).then_some(SequenceNumber(head.settled))
     }
 
+    /// In which log up to which number the table has all, as far as it is known.
+    pub(super) fn reached_in(&self) -> Option<(LogId, SequenceNumber)> {
+        let head = self.head.as_ref()?;
+        Some((LogId(head.log_id), SequenceNumber(head.settled)))
+    }
+
     /// The stream ended with so many rows: up to which number they reach is settled. Durable.
     ///
     /// # Errors
@@ -178,6 +184,13 @@ impl Journal {
         self.file
             .as_ref()
             .is_some_and(|(_, length)| *length > LONG_BYTES)
+    }
+
+    /// Whether it has grown so long that a new stream must be begun.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.file
+            .as_ref()
+            .is_some_and(|(_, length)| *length > 8 * LONG_BYTES)
     }
 
     /// Records are about to be appended at this offset. What has to be written down of that is durable then.

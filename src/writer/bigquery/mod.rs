@@ -53,6 +53,12 @@ const MAX_REQUEST_BYTES: usize = 9 << 20;
 /// Requests under way at once: enough for 50 ms from here to there and back.
 const IN_FLIGHT: usize = 8;
 
+/// A row is rejected for a reason that names no row only if the table was looked at within this time.
+const LOOK_BEFORE_REJECTING: Duration = Duration::from_secs(5);
+
+/// While columns are missing, the table is looked at so often: somebody may have taken them away.
+const LOOK_WHILE_LAGGING: Duration = Duration::from_secs(120);
+
 /// How long the end of the process waits for the end of the stream.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -212,7 +218,7 @@ impl BigQueryWriter {
         part: &Part<'_>,
         shard: &Shard,
     ) -> Result<(), WriteError> {
-        let mut todo = vec![(part.previous, &*part.records)];
+        let mut todo = requests(part.previous, &part.records);
         while let Some((previous, records)) = todo.pop() {
             let appended = shard.appender.append(batch.log_id, previous, records).await;
             let reaction = match appended {
@@ -230,14 +236,30 @@ impl BigQueryWriter {
                 reason,
             };
             return Err(match reaction {
-                Reaction::Something(reason) => {
+                // It may have been another request that ended the connection.
+                Reaction::Ended(text) if self.in_flight.load(Ordering::Relaxed) > 1 => {
+                    WriteError::transient(text)
+                }
+                Reaction::Something(reason) | Reaction::Ended(reason) => {
                     if records.len() > 1 {
                         let (left, right) = records.split_at(records.len() / 2);
                         let last = left.last().map(|record| record.sequence);
                         todo.extend([(last, right), (previous, left)]);
                         continue;
                     }
-                    WriteError::Rejected(vec![fault(0, reason)])
+                    // It may be the table that is not what it was.
+                    match self
+                        .shards
+                        .look_after(part.day, LOOK_BEFORE_REJECTING)
+                        .await
+                    {
+                        Ok(()) => WriteError::Rejected(vec![fault(0, reason)]),
+                        Err(error) => error,
+                    }
+                }
+                Reaction::SchemaLag(_) => {
+                    let looked = self.shards.look_after(part.day, LOOK_WHILE_LAGGING).await;
+                    looked.err().unwrap_or_else(|| reaction.into_write_error())
                 }
                 Reaction::Rows(rows) => WriteError::Rejected(
                     rows.into_iter()
@@ -261,6 +283,29 @@ pub async fn prepare_table(config: &Config, clock: &Arc<dyn Clock>) {
             "the table behind the topic cannot be looked after; if it is there already, with all columns, all is well"
         ),
     }
+}
+
+/// The rows by request, the first ones last, each with the number behind which it belongs.
+fn requests(
+    previous: Option<SequenceNumber>,
+    records: &[Record],
+) -> Vec<(Option<SequenceNumber>, &[Record])> {
+    let mut requests = Vec::new();
+    let (mut previous, mut rest) = (previous, records);
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|record| {
+            bytes += record.payload.len();
+            bytes <= MAX_REQUEST_BYTES
+        });
+        // One that is too large alone is for the server to refuse.
+        let (request, behind) = rest.split_at(fits.count().max(1));
+        requests.push((previous, request));
+        previous = request.last().map(|record| record.sequence);
+        rest = behind;
+    }
+    requests.reverse();
+    requests
 }
 
 /// The first error, but that rejected rows are told together.
@@ -310,6 +355,13 @@ impl Writer for BigQueryWriter {
             Some(shard) => Ok(shard.appender.settled(log_id).await),
             None => Ok(None),
         }
+    }
+
+    async fn furthest(&self, log_id: LogId) -> Result<Option<SequenceNumber>, WriteError> {
+        if self.shards.are_daily() {
+            return Ok(self.shards.furthest(log_id));
+        }
+        self.position(log_id).await
     }
 
     async fn write(&self, batch: &Batch) -> Result<(), WriteError> {

@@ -5,7 +5,7 @@
 //! `date`. Each table has an appender, and with a disk log a journal, of its own. Nothing is known here of batches.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use jiff::civil::Date;
 use jiff::{Span, Timestamp, ToSpan};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::durable::Disk;
-use crate::schema::{self, Record, Summary};
+use crate::schema::{self, LogId, Record, SequenceNumber, Summary};
 use crate::writer::WriteError;
 use crate::writer::google::Access;
 
@@ -50,6 +51,8 @@ pub(super) struct Shards {
     open: AsyncMutex<BTreeMap<Day, Arc<Shard>>>,
     /// Makes the table of the next day.
     ahead: Mutex<Option<AbortHandle>>,
+    /// How far the tables of days were at start, and in which logs.
+    reached: Mutex<Vec<(LogId, SequenceNumber)>>,
 }
 
 /// A table that rows go to.
@@ -59,6 +62,8 @@ pub(super) struct Shard {
     pub(super) table: TableName,
     /// What appends to it.
     pub(super) appender: Appender,
+    /// When it was last looked after.
+    seen: Mutex<Option<Instant>>,
 }
 
 impl Shards {
@@ -78,6 +83,7 @@ impl Shards {
             clock: Arc::clone(clock),
             open: AsyncMutex::default(),
             ahead: Mutex::default(),
+            reached: Mutex::default(),
         })
     }
 
@@ -116,6 +122,9 @@ impl Shards {
         let today = self
             .are_daily()
             .then(|| days(today(self.clock.as_ref(), &self.config)));
+        if self.are_daily() {
+            self.settle_journals().await?;
+        }
         self.of(&[today]).await?;
         if self.are_daily() {
             let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +138,35 @@ impl Shards {
             });
         }
         Ok(())
+    }
+
+    /// Finds out what each day's table took in an earlier process.
+    async fn settle_journals(&self) -> Result<(), WriteError> {
+        let Some((path, folder)) = self.config.journal.as_ref().zip(self.journal_folder()) else {
+            return Ok(());
+        };
+        let stem = format!(
+            "{}-",
+            path.file_stem().unwrap_or_default().to_string_lossy()
+        );
+        let mut reached = Vec::new();
+        for entry in self.disk.list(folder).map_err(WriteError::transient)? {
+            if !entry.name.starts_with(&stem) {
+                continue;
+            }
+            let appender = self.appender(Some(folder.join(entry.name)))?;
+            appender.finish().await?;
+            reached.extend(appender.reached().await);
+        }
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+        Ok(())
+    }
+
+    /// The furthest number of a log that any of the tables had at start.
+    pub(super) fn furthest(&self, log_id: LogId) -> Option<SequenceNumber> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_log = reached.iter().filter(|(id, _)| *id == log_id);
+        of_log.map(|(_, number)| *number).max()
     }
 
     /// The one table for all, if it is that and ready.
@@ -183,7 +221,37 @@ impl Shards {
             .tables
             .prepare(&name(&self.config, day), &definition)
             .await?;
-        let journal = match self.journal_path(day) {
+        let appender = self.appender(self.journal_path(day))?;
+        appender.begin(table.clone()).await?;
+        Ok(Shard {
+            table,
+            appender,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Looks whether the table of a day still has all columns, unless that was seen within `time`, and adds those that it lacks.
+    ///
+    /// # Errors
+    /// It cannot be asked now, or it cannot hold the rows.
+    pub(super) async fn look_after(&self, day: Day, time: Duration) -> Result<(), WriteError> {
+        let Some(shard) = self.open.lock().await.get(&day).cloned() else {
+            return Ok(());
+        };
+        let seen = *shard.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_some_and(|seen| seen.elapsed() < time) {
+            return Ok(());
+        }
+        let definition = definition(self.are_daily());
+        self.tables
+            .prepare(&name(&self.config, day), &definition)
+            .await?;
+        *shard.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
+    }
+
+    fn appender(&self, journal: Option<PathBuf>) -> Result<Appender, WriteError> {
+        let journal = match journal {
             Some(path) => {
                 let journal = Journal::open(Arc::clone(&self.disk), &path);
                 Some(journal.map_err(|error| {
@@ -192,14 +260,19 @@ impl Shards {
             }
             None => None,
         };
-        let appender = Appender::new(
+        Appender::new(
             Access::new(&self.config.grpc_endpoint)?,
             schema::bigquery::writer_descriptor(),
             journal,
             self.config.answer_timeout,
-        )?;
-        appender.begin(table.clone()).await?;
-        Ok(Shard { table, appender })
+        )
+    }
+
+    /// The folder of the journals, if it is there.
+    fn journal_folder(&self) -> Option<&Path> {
+        let folder = self.config.journal.as_ref()?.parent()?;
+        // It is made with the first journal.
+        self.disk.list(folder).is_ok().then_some(folder)
     }
 
     /// Each day's table has a journal of its own: numbers are settled for each by itself.

@@ -172,3 +172,53 @@ async fn a_days_table_that_cannot_be_made_loses_no_row_of_another_day() {
     assert_eq!(ids_of(&bigquery, "20261120"), yesterday);
     collector.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_rewound_is_noticed_though_each_table_knows_its_own_rows_only() {
+    let bigquery = bigquery().await;
+    let folder = folder();
+    let mut values: Vec<_> = variables(&bigquery).into_iter().collect();
+    values.retain(|(name, _)| *name != "WRITERS__BQ__TABLE_ID");
+    values.push(("WRITERS__BQ__TABLE_ID", "events_{date}".to_owned()));
+    let values: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let all = || -> usize {
+        let tables = bigquery.tables().into_iter();
+        let days = tables.filter(|table| table.contains("events_2"));
+        days.map(|table| bigquery.row_count(&table)).sum()
+    };
+    let process = Process::start(folder.path(), &values).await;
+    let (log, copy) = (folder.path().join("data/log"), folder.path().join("copy"));
+    for number in 0..8 {
+        let id = number.to_string();
+        assert_eq!(post(process.address, &event(&id)).await.status, 200);
+        eventually("the row came", || all() == number + 1).await;
+        if number == 2 {
+            copy_folder(&log, &copy);
+        }
+    }
+    process.kill();
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::rename(&copy, &log).unwrap();
+    let process = Process::start(folder.path(), &values).await;
+    for id in ["new-1", "new-2"] {
+        assert_eq!(post(process.address, &event(id)).await.status, 200);
+    }
+    eventually("the new rows came", || all() >= 10).await;
+    assert!(process.terminate().success());
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
