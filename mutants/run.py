@@ -173,7 +173,7 @@ def catchers(mutant):
 
 def table(all_mutants):
     """Who is to catch what, as Markdown."""
-    lines = ["| Mutant | What it breaks | Caught by |", "|---|---|---|"]
+    lines = ["| Mutant | What it breaks | Named to catch it |", "|---|---|---|"]
     for mutant in all_mutants:
         tests = [f"`{kind}` {test}" for kind in ("lib", "it") for test in mutant.get(kind, [])]
         lines.append(f"| {mutant['area']}: {mutant['name']} | {mutant['breaks']} | {', '.join(tests)} |")
