@@ -9,7 +9,7 @@ endif
 MACHETE := $(CACHE)/tools/bin/cargo-machete
 MACHETE_VERSION := 0.9.2
 
-.PHONY: run test browser pubsub check fmt generate
+.PHONY: run test browser pubsub mutants fuzz check fmt generate
 
 run: ## builds and starts the collector with the embedded default
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
@@ -23,12 +23,19 @@ browser: ## Chromium, and what makes it trust the certificates of tests
 pubsub: ## an emulator of Pub/Sub
 	@tests/pubsub/install.sh $(CACHE)/tools/bin
 
+mutants: venv browser pubsub ## breaks the code on purpose, one place at a time: each must turn a test red (docs/testing.md)
+	PYTHON="$(VENV)/bin/python" python3 -B mutants/run.py $(MUTANTS)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+	fuzz/run.sh $(FUZZ)
+
 check: $(MACHETE) ## format, lints, documentation, unused dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	$(MACHETE) .
+	python3 -B mutants/run.py --check
 
 fmt:
 	cargo fmt --all

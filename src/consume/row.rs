@@ -58,6 +58,7 @@ fn metadata(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use prost::Message;
 
     use super::*;
@@ -124,5 +125,40 @@ mod tests {
             "there is no column x"
         );
         assert!(read(&ReceivedMessage::default(), "s").is_err());
+    }
+
+    proptest! {
+        /// Whatever a message is, it is a row with what the service says of it, or a reason.
+        #[test]
+        fn any_message_is_a_row_or_has_a_reason(
+            data in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..60),
+                r#"\{"event_name":"[a-z"\\]{0,3}","(stream_id|date|event_timestamp|items|x)":[0-9"\[\]{}a]{0,6}\}"#
+                    .prop_map(String::into_bytes),
+            ],
+            attributes in proptest::collection::hash_map(any::<String>(), any::<String>(), 0..3),
+            message_id in any::<String>(),
+            time in any::<(i64, i32)>(),
+        ) {
+            let message = PubsubMessage {
+                data: data.into(),
+                attributes: attributes.clone(),
+                message_id: message_id.clone(),
+                publish_time: Some(prost_types::Timestamp { seconds: time.0, nanos: time.1 }),
+                ..PubsubMessage::default()
+            };
+            let received = ReceivedMessage { message: Some(message), ..ReceivedMessage::default() };
+            match read(&received, "s") {
+                Ok(row) => {
+                    let event = Event::decode(row.encoded.as_slice()).unwrap();
+                    prop_assert!(event.event_name.is_some_and(|name| !name.is_empty()));
+                    prop_assert_eq!(event.message_id, Some(message_id));
+                    let said: std::collections::HashMap<String, String> =
+                        serde_json::from_str(&event.attributes.unwrap()).unwrap();
+                    prop_assert_eq!(said, attributes);
+                }
+                Err(reason) => prop_assert!(!reason.is_empty()),
+            }
+        }
     }
 }

@@ -405,3 +405,35 @@ async fn a_full_log_refuses_at_once_and_recovers_by_itself() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_has_not_is_not_forgotten() {
+    let (quick, away) = (memory("a"), memory("b"));
+    away.away(true);
+    let collector = Builder::new()
+        .set("LOG__MAX_BYTES", "256KiB")
+        .set("LOG__SEGMENT_BYTES", "16KiB")
+        .set("DEDUPE__WINDOW", "0.05")
+        .to(&quick)
+        .to(&away)
+        .start()
+        .await;
+    let mut taken = Vec::new();
+    loop {
+        let id = format!("{:05}", taken.len());
+        if post(collector.address, &event(&id)).await.status != 200 {
+            break;
+        }
+        taken.push(id);
+        assert!(taken.len() < 20_000, "the log forgets what one has not");
+    }
+    away.away(false);
+    eventually("both have all", || {
+        let destinations = collector.ledger.destinations();
+        destinations.iter().all(|one| one.pending() == 0)
+    })
+    .await;
+    collector.stop().await;
+    assert_eq!(ids(&quick), taken);
+    assert_eq!(ids(&away), taken);
+}

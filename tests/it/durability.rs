@@ -34,6 +34,50 @@ async fn nothing_is_answered_before_it_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_shares_the_fate_of_the_first() {
+    let disk = Arc::new(SimulatedDisk::new());
+    let writer = memory("a");
+    let collector = Builder::new()
+        .on_disk(Arc::clone(&disk) as _)
+        .to(&writer)
+        .start()
+        .await;
+    collector.takes(&event("first")).await;
+    disk.block_syncs(true);
+    let address = collector.address;
+    let send = || tokio::spawn(async move { post(address, &event("second")).await.status });
+    let first = send();
+    tokio::task::spawn_blocking({
+        let disk = Arc::clone(&disk);
+        move || disk.wait_for_blocked_sync()
+    })
+    .await
+    .unwrap();
+    // It is known by now, and not durable.
+    let duplicate = send();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(
+        !first.is_finished() && !duplicate.is_finished(),
+        "answered before the sync"
+    );
+    disk.set_sync_fault(Some(crate::support::every_sync_fails()), false);
+    disk.block_syncs(false);
+    assert_eq!(first.await.unwrap(), 503);
+    assert_eq!(duplicate.await.unwrap(), 503, "it is nowhere");
+    disk.set_sync_fault(None, false);
+    let begun = Instant::now();
+    while post(address, &event("second")).await.status != 200 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "it does not recover"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    collector.stop().await;
+    assert_eq!(ids(&writer), ["first", "second"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_survives_a_power_loss() {
     for seed in 0..20 {
         let disk = Arc::new(SimulatedDisk::new());

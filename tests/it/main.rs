@@ -46,4 +46,5 @@ mod several;
 #[cfg(feature = "bigquery")]
 mod side_table;
 mod support;
+mod syscalls;
 mod writer_contract;

@@ -206,6 +206,16 @@ async fn an_answer_that_is_lost_may_double_a_message_and_loses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_an_id_for_each_message_is_none() {
+    let fake = Fake::start().await;
+    fake.play([Act::DoNothing]);
+    let collector = collector(&fake).await;
+    collector.takes(&event("a")).await;
+    collector.stop().await;
+    each_once(fake.ids(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_may_pass_is_tried_again() {
     let fake = Fake::start().await;
     let codes = [

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
@@ -19,7 +18,7 @@ use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError};
 
 use super::kinds::{Archive, Excerpt};
-use super::letter::{Key, Letter};
+use super::letter::{Key, Letter, Line};
 
 /// A file is not continued beyond this size.
 const FILE_BYTES: u64 = 64 << 20;
@@ -284,11 +283,58 @@ fn known_beyond(
     let mut known = HashSet::new();
     for name in &names[oldest..] {
         let bytes = disk.read(&folder.join(name))?;
-        let sequences = bytes
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
-            .filter_map(|line| line.get("sequence").and_then(Value::as_u64));
+        // As those read it who replay: what they cannot read must come again.
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let sequences = lines.filter_map(Line::read).map(|line| line.sequence);
         known.extend(sequences.filter(|sequence| *sequence > after.0));
     }
     Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::{Micros, SystemClock};
+    use crate::durable::SimulatedDisk;
+    use crate::schema::{Kind, Record};
+
+    const NAME: &str = "memory:a";
+    const LOG: LogId = LogId(Uuid::nil());
+
+    /// How many rows count as taken where the file is this.
+    fn known(file: &[u8]) -> u64 {
+        let disk = Arc::new(SimulatedDisk::new());
+        let folder = Path::new("/dead_letter");
+        let name = format!("{LOG}-{:020}-0.jsonl", 7);
+        disk.put(&folder_of(folder, NAME).join(name), file);
+        let clock = SystemClock::shared();
+        let after = SequenceNumber(6);
+        let opened = DeadLetterFolder::open(clock, disk, folder, NAME, LOG, after);
+        opened.unwrap().known_between(after, SequenceNumber(9))
+    }
+
+    #[test]
+    fn what_counts_as_taken_can_be_read() {
+        let record = Record {
+            sequence: SequenceNumber(7),
+            kind: Kind::Document,
+            payload: Bytes::from_static(b"row"),
+        };
+        let line = Letter::of(&record, LOG, NAME, "no", Micros(1))
+            .line()
+            .unwrap();
+        assert_eq!(known(&line), 1);
+        for length in 0..line.len() {
+            assert_eq!(known(&line[..length]), 0, "cut off at {length}");
+        }
+        for at in 0..line.len() {
+            let mut damaged = line.clone();
+            damaged[at] = 0xff;
+            let read = Letter::of_lines(&damaged, NAME).filter(|letter| letter.sequence == 7);
+            assert_eq!(known(&damaged), read.count() as u64, "damaged at {at}");
+        }
+    }
 }

@@ -223,6 +223,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::durable::SimulatedDisk;
@@ -340,5 +341,36 @@ mod tests {
         let file = disk.create(path).unwrap();
         file.write_at(b"junk\nmore\n", 0).unwrap();
         assert!(Journal::open(Arc::clone(&disk) as _, path).is_err());
+    }
+
+    proptest! {
+        /// Whatever stands in the file: it is told, or read, and what is settled by it stays so.
+        #[test]
+        fn damage_is_told_or_harmless(
+            at in 0_usize..400,
+            change in proptest::collection::vec(any::<u8>(), 0..20),
+            cut in proptest::option::of(0_usize..400),
+            rows in 0_u64..1000,
+        ) {
+            let path = Path::new("/j/t.jsonl");
+            let disk = Arc::new(SimulatedDisk::new());
+            drop(begun(&disk));
+            let mut bytes = disk.read(path).unwrap();
+            bytes.truncate(cut.unwrap_or(bytes.len()));
+            let end = bytes.len();
+            let at = at.min(end);
+            bytes.splice(at..(at + change.len()).min(end), change);
+            disk.put(path, &bytes);
+            let Ok(mut journal) = Journal::open(Arc::clone(&disk) as _, path) else {
+                return Ok(());
+            };
+            let before = journal.settled(id(1));
+            journal.ended(rows).unwrap();
+            let settled = journal.settled(id(1));
+            prop_assert!(settled >= before);
+            let again = open(&disk);
+            prop_assert_eq!(again.settled(id(1)), settled);
+            prop_assert_eq!(again.stream(), None);
+        }
     }
 }

@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::{Micros, SystemClock};
-use crate::schema::Event;
+use crate::schema::{Event, LedgerRow};
+use crate::writer::LedgerBatch;
 
 const DAY: i32 = 20_778;
 const LOG: LogId = LogId(Uuid::from_u128(7));
@@ -204,6 +205,37 @@ async fn what_is_stored_is_not_stored_again() {
     writer.write(&nothing_new).await.unwrap();
     assert_eq!(writer.position(LOG).await.unwrap(), Some(SequenceNumber(9)));
     assert_eq!(sequences(directory.path()).await.len(), 5);
+}
+
+#[tokio::test]
+async fn rows_of_the_ledger_that_come_again_are_there_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let batch = |number, events| LedgerBatch {
+        log_id: LOG,
+        number,
+        rows: vec![LedgerRow {
+            minute: Some(number as i64),
+            events: Some(events),
+            date: Some(DAY),
+            ..LedgerRow::default()
+        }],
+    };
+    let begin = || writer(config(directory.path())).ledger().unwrap().unwrap();
+    let table = begin();
+    table.write(&batch(5, 1)).await.unwrap();
+    table.write(&batch(5, 1)).await.unwrap();
+    table.close().await;
+    // The answer may have come too late for the process before.
+    let table = begin();
+    table.write(&batch(5, 1)).await.unwrap();
+    table.write(&batch(6, 2)).await.unwrap();
+    table.close().await;
+    let uri = format!("{}_ledger", config(directory.path()).uri);
+    let rows = newest(&uri, 100).await.unwrap();
+    let events = rows.column_by_name("events").unwrap();
+    let mut events = events.as_primitive::<Int64Type>().values().to_vec();
+    events.sort_unstable();
+    assert_eq!(events, [1, 2]);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::client::Answer;
 use crate::support::collector::{Collector, IMPATIENT, QUICK, events, memory};
+use crate::support::disk::Stubborn;
 use crate::support::ledger::{Keeping, Mood, Sums, Table};
 use crate::support::{Builder, event, eventually, every_sync_fails, request};
 
@@ -221,6 +222,46 @@ async fn sums_are_exact_after_ends_without_warning() {
     assert_eq!(sums.total(false, "appended"), 121);
     assert_eq!(sums.total(true, "stored"), 120);
     assert_eq!(rows.rows().len(), 120);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_of_a_cursor_that_is_not_stored_are_not_booked() {
+    let table = Arc::new(Table::default());
+    // Remembers no position: what the cursor does not say comes again.
+    let rows = Arc::new(MemoryWriter::new("a", QUICK, usize::MAX, false));
+    let disk = Arc::new(Stubborn::new(SimulatedDisk::new(), "cursors"));
+    let collector = builder(&rows, &table)
+        .set("LEDGER__INTERVAL", "0.02")
+        .on_disk(Arc::clone(&disk) as Arc<_>)
+        .start()
+        .await;
+    let folder = Arc::clone(&collector.folder);
+    post_to(&collector, "shop", &event("1")).await;
+    let booked = |is_delivered, outcome| Sums::of(&table.distinct()).total(is_delivered, outcome);
+    eventually("it is booked", || booked(true, "stored") == 1).await;
+    disk.refuse(true);
+    post_to(&collector, "shop", &event("2")).await;
+    all_delivered(&collector).await;
+    // Once this one is booked, the other one was counted when that was.
+    post_to(&collector, "shop", &event("3")).await;
+    eventually("it is booked", || booked(false, "appended") == 3).await;
+    all_delivered(&collector).await;
+    rows.away(true);
+    table.be(Mood::Fails);
+    let after = Arc::new(disk.disk.crash(0));
+    collector.abort().await;
+
+    let table = table.for_another();
+    rows.away(false);
+    rows.reject([SequenceNumber(2), SequenceNumber(3)]);
+    let collector = again(&folder, &rows, &table)
+        .on_disk(after as Arc<_>)
+        .start()
+        .await;
+    all_delivered(&collector).await;
+    let sums = stopped(collector, &table).await;
+    assert_eq!(sums.total(true, "stored"), 1);
+    assert_eq!(sums.total(true, "dead_lettered"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

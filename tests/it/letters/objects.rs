@@ -88,6 +88,37 @@ async fn in_objects_a_row_is_there_once_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_objects_a_row_is_there_once_in_whatever_company() {
+    let place = Objects::start().await;
+    // It remembers no position, so all comes again.
+    let a = Arc::new(MemoryWriter::new("a", QUICK, usize::MAX, false));
+    a.reject([SequenceNumber(2)]);
+    let collector = place.used_by(Builder::new()).to(&a).start().await;
+    let folder = Arc::clone(&collector.folder);
+    let before = cursors(folder.path());
+    let events = format!("[{},{},{}]", event("1"), event("2"), event("3"));
+    collector.takes(&events).await;
+    settled(&collector).await;
+    collector.stop().await;
+    // A crash before the note and the cursor.
+    for (path, bytes) in before {
+        std::fs::write(path, bytes).unwrap();
+    }
+    std::fs::remove_dir_all(folder.path().join("log/dead_lettered")).unwrap();
+    a.reject([SequenceNumber(3)]);
+    let collector = place
+        .used_by(Builder::in_folder(folder))
+        .to(&a)
+        .start()
+        .await;
+    settled(&collector).await;
+    let mut rows = place.rows().await;
+    rows.sort();
+    assert_eq!(rows, [bad("2"), bad("3")]);
+    collector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_wait_for_a_bucket_that_is_missing() {
     let place = Objects(ObjectStore::start().await);
     let a = rejecting([2]);

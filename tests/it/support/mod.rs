@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod collector;
+pub mod disk;
 pub mod ledger;
 pub mod process;
 pub mod pubsub;

@@ -208,6 +208,8 @@ pub enum Act {
     FailFor(Code, Duration),
     /// It does what it is asked and answers with an error.
     DoAndFail(Code),
+    /// It does nothing and answers as if that were all right, with no ids.
+    DoNothing,
     /// It never answers.
     Hang,
     /// It does what it is asked.
@@ -489,6 +491,7 @@ async fn answer(
             let _done = fake.do_it(&method, body, &head.headers);
             failed(code, "told to lose the answer", None)
         }
+        Act::DoNothing => done(&PublishResponse::default().encode_to_vec()),
         Act::Do => match fake.do_it(&method, body, &head.headers) {
             Ok(message) => done(&message),
             Err((code, why)) => failed(code, &why, None),

@@ -83,6 +83,24 @@ fn a_failed_batch_that_reached_the_disk_after_all_is_superseded() {
 }
 
 #[test]
+fn segments_that_were_removed_come_back_with_no_gap() {
+    for seed in 0..40 {
+        let (disk, clock, mut idle) = new();
+        for _ in 0..100 {
+            idle.commit(&[7; 300]);
+        }
+        idle.log.release(SequenceNumber(100));
+        clock.advance(Duration::from_secs(61));
+        idle.upkeep.trim();
+        let idle = open(&disk.crash(seed), &clock).unwrap();
+        let start = idle.log.start();
+        let chunk = idle.read(start.0);
+        assert_eq!(chunk.damaged, 0, "seed {seed}: behind {start:?}");
+        assert_eq!(chunk.last, SequenceNumber(100));
+    }
+}
+
+#[test]
 fn a_disk_that_keeps_failing_breaks_the_log_until_it_works() {
     let (disk, _, mut idle) = new();
     idle.commit(b"one");

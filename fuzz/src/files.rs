@@ -1,0 +1,83 @@
+//! The small files beside the log: what can be read of them can be written and read again, and the rest is told.
+//!
+//! The first byte says which file the others are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use real_streaming::durable::{Disk, SimulatedDisk};
+use real_streaming::log::MemoryLog;
+use real_streaming::pipeline::{Cursors, Found, Journals, PageFolder, address_of};
+
+use crate::tiny::byte;
+
+const DESTINATION: &str = "memory:a";
+
+/// Panics where a promise is broken.
+pub fn check(mut data: &[u8]) {
+    match byte(&mut data).map(|which| which % 3) {
+        Some(0) => cursor(data),
+        Some(1) => page(data),
+        Some(_) => journal(data),
+        None => {}
+    }
+}
+
+fn disk_with(path: &str, data: &[u8]) -> Arc<dyn Disk> {
+    let disk = SimulatedDisk::new();
+    disk.put(Path::new(path), data);
+    Arc::new(disk)
+}
+
+fn cursor(data: &[u8]) {
+    let disk = disk_with("/cursors/x.json", data);
+    let cursors = Cursors::open(disk, Path::new("/cursors")).expect("the folder");
+    let Ok(found) = cursors.all() else {
+        return;
+    };
+    for cursor in found {
+        cursors.store(&cursor).expect("the disk works");
+        let again = cursors
+            .load(&cursor.destination)
+            .expect("it was just written");
+        assert_eq!(again.as_ref(), Some(&cursor));
+    }
+}
+
+fn page(data: &[u8]) {
+    let path = format!("/ledger/{:016x}.json", address_of(DESTINATION));
+    let load = |data: &[u8]| {
+        let disk = disk_with(&path, data);
+        let folder = PageFolder::open(disk, Path::new("/ledger")).expect("the folder");
+        let mut pages = folder
+            .load([DESTINATION].into_iter())
+            .expect("the disk works");
+        pages.remove(DESTINATION)
+    };
+    if let Some(Found::Page(page)) = load(data) {
+        let text = serde_json::to_vec(&page).expect("JSON");
+        let Some(Found::Page(again)) = load(&text) else {
+            panic!("what was written is not read");
+        };
+        assert_eq!(serde_json::to_vec(&again).expect("JSON"), text);
+        assert_eq!(again.intake(), page.intake());
+    }
+}
+
+fn journal(data: &[u8]) {
+    let disk = disk_with("/dead_letter/replays/x.json", data);
+    let open = || {
+        Journals::open(
+            Arc::clone(&disk),
+            Path::new("/dead_letter"),
+            &MemoryLog::new(1 << 20),
+        )
+    };
+    let Ok(journals) = open() else {
+        return;
+    };
+    // Those that were begun are settled, by a log that holds nothing of them; once.
+    let count = journals.count().expect("what was opened is read");
+    let again = open().expect("what was settled is read");
+    assert_eq!(again.count().expect("it is read"), count);
+}
