@@ -15,9 +15,11 @@ mod real;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod versioned;
 
 pub use real::{FileSystem, RealDisk};
 pub use simulated::{Fault, SimulatedDisk};
+pub use versioned::{NewerVersion, from_json, to_json};
 
 /// A file in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

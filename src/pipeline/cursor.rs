@@ -14,6 +14,9 @@ use crate::durable::{self, Disk};
 use crate::ledger::DestinationTotals;
 use crate::schema::{LogId, SequenceNumber};
 
+/// The version of the format that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
 /// A cursor as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
@@ -51,7 +54,7 @@ impl Cursor {
 /// A cursor file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cursor {path}: {source}; restore the file from a copy, or drop the cursor with `real-streaming log forget`"
+    "cursor {path}: {source}; restore the file from a copy, or remove it: its destination is then a new one (DELIVERY__FROM)"
 )]
 pub struct CursorFault {
     path: PathBuf,
@@ -95,7 +98,7 @@ impl Cursors {
     /// # Errors
     /// Errors of the disk; the cursor is then what it was.
     pub fn store(&self, cursor: &Cursor) -> io::Result<()> {
-        let bytes = serde_json::to_vec(cursor)?;
+        let bytes = durable::to_json(cursor, VERSION)?;
         durable::replace(self.disk.as_ref(), &self.path(&cursor.destination), &bytes)
     }
 
@@ -136,9 +139,7 @@ impl Cursors {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fault(error)),
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| fault(error.into()))
+        durable::from_json(&bytes, VERSION).map(Some).map_err(fault)
     }
 
     fn path(&self, destination: &str) -> PathBuf {

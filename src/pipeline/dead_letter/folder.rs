@@ -19,7 +19,7 @@ use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError};
 
 use super::kinds::{Archive, Excerpt};
-use super::letter::{Key, Letter};
+use super::letter::{Key, Letter, check_version};
 
 /// A file is not continued beyond this size.
 const FILE_BYTES: u64 = 64 << 20;
@@ -172,7 +172,7 @@ impl FolderArchive {
             return Ok(Excerpt::default());
         };
         Ok(Excerpt {
-            letters: Letter::of_lines(&self.disk.read(file)?, destination).collect(),
+            letters: Letter::of_lines(&self.disk.read(file)?, destination)?,
             next: files.next().map(|_| name(file)),
         })
     }
@@ -284,6 +284,9 @@ fn known_beyond(
     let mut known = HashSet::new();
     for name in &names[oldest..] {
         let bytes = disk.read(&folder.join(name))?;
+        for line in bytes.split(|byte| *byte == b'\n') {
+            check_version(line)?;
+        }
         let sequences = bytes
             .split(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice::<Value>(line).ok())

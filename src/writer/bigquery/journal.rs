@@ -6,7 +6,7 @@
 //! is sent. So rows are written once, and no row need be kept here. One JSON object a line:
 //!
 //! ```json
-//! {"log_id":"…","settled":7,"stream":"projects/…/streams/…"}     a stream is begun; all up to 7 is in the table
+//! {"version":1,"log_id":"…","settled":7,"stream":"projects/…"}    a stream is begun; all up to 7 is in the table
 //! {"offset":0,"end":500,"last":509}                              its rows from 0 to 500 reach up to number 509
 //! ```
 //!
@@ -22,6 +22,9 @@ use uuid::Uuid;
 
 use crate::durable::{self, Disk, DiskFile};
 use crate::schema::{LogId, Record, SequenceNumber};
+
+/// The version of the format that this program writes, and the newest that it reads; the first line says it for the file.
+const VERSION: u32 = 1;
 
 /// A longer file is begun anew when nothing is under way.
 const LONG_BYTES: u64 = 1 << 20;
@@ -83,7 +86,7 @@ impl Journal {
         let Some(first) = lines.next().filter(|line| !line.is_empty()) else {
             return Ok(journal);
         };
-        journal.head = Some(serde_json::from_slice(first)?);
+        journal.head = Some(durable::from_json(first, VERSION)?);
         for line in lines {
             journal.remember(serde_json::from_slice(line)?);
         }
@@ -165,7 +168,10 @@ impl Journal {
     fn begin(&mut self) -> io::Result<()> {
         self.appends.clear();
         self.file = None;
-        let mut line = serde_json::to_vec(&self.head)?;
+        let Some(head) = &self.head else {
+            return Ok(());
+        };
+        let mut line = durable::to_json(head, VERSION)?;
         line.push(b'\n');
         durable::replace(self.disk.as_ref(), &self.path, &line)?;
         let file = self.disk.open_writable(&self.path)?;
