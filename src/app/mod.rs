@@ -37,7 +37,11 @@ use crate::writer::bigquery;
 mod book;
 mod dead_letters;
 mod destinations;
+mod probe;
 mod totals;
+
+pub use destinations::names;
+pub use probe::{Probed, probe, time_at_destination};
 
 use book::Shelf;
 use dead_letters::DeadLetters;
