@@ -1,6 +1,7 @@
 //! What earlier versions left on disk: today's program goes on with it, and refuses what a later one left.
 //!
-//! `tests/fixtures/formats/<version>` holds the folders of a collector as that version wrote them; they are never made anew.
+//! `tests/fixtures/formats/<version>/data` holds the folders of a collector as that version wrote them; they are never made anew.
+//! Beside it are files that such a collector does not have; units of the code that reads them try them.
 //! For a new version, `GENERATE=1` makes its folder with today's program; the older ones stay.
 
 use std::fs;
@@ -19,7 +20,7 @@ const NEWEST: u32 = 1;
 
 fn fixture(version: u32) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join(format!("tests/fixtures/formats/{version}"))
+    root.join(format!("tests/fixtures/formats/{version}/data"))
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -166,3 +166,32 @@ fn read(disk: &dyn Disk, path: &std::path::Path) -> io::Result<Option<Noted>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::durable::SimulatedDisk;
+
+    #[test]
+    fn a_note_of_version_1_is_read_and_a_newer_one_refused() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let golden = root.join("tests/fixtures/formats/1/dead_lettered.json");
+        let golden = std::fs::read_to_string(golden).unwrap();
+        let disk = SimulatedDisk::new();
+        let path = Path::new("/d/a.json");
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        durable::replace(&disk, path, golden.as_bytes()).unwrap();
+        let noted = read(&disk, path).unwrap().unwrap();
+        assert_eq!(noted.sequences, [7, 9]);
+
+        let newer = golden.replacen("\"version\":1", "\"version\":2", 1);
+        durable::replace(&disk, path, newer.as_bytes()).unwrap();
+        let error = read(&disk, path).unwrap_err().to_string();
+        assert!(
+            error.contains("format 2") && error.contains("up to 1"),
+            "{error}"
+        );
+    }
+}

@@ -271,6 +271,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_version_1_is_read_and_a_newer_one_refused() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let golden = root.join("tests/fixtures/formats/1/bigquery_journal.jsonl");
+        let golden = std::fs::read_to_string(golden).unwrap();
+        let disk = Arc::new(SimulatedDisk::new());
+        let path = Path::new("/j/t.jsonl");
+        disk.create_dir_all(Path::new("/j")).unwrap();
+        durable::replace(disk.as_ref(), path, golden.as_bytes()).unwrap();
+        let journal = open(&disk);
+        assert_eq!(journal.settled(id(1)), Some(SequenceNumber(7)));
+        assert_eq!(journal.reached(600), 613);
+        assert!(
+            journal
+                .stream()
+                .is_some_and(|stream| stream.ends_with("/s"))
+        );
+
+        let newer = golden.replacen("\"version\":1", "\"version\":2", 1);
+        durable::replace(disk.as_ref(), path, newer.as_bytes()).unwrap();
+        let error = Journal::open(Arc::clone(&disk) as _, path).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("format 2") && error.contains("up to 1"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn where_no_number_is_missing_nothing_is_written() {
         let disk = Arc::new(SimulatedDisk::new());
         let mut journal = open(&disk);
