@@ -8,8 +8,11 @@ endif
 
 MACHETE := $(CACHE)/tools/bin/cargo-machete
 MACHETE_VERSION := 0.9.2
+DENY := $(CACHE)/tools/bin/cargo-deny
+DENY_VERSION := 0.18.5
+PROMTOOL := $(shell command -v promtool)
 
-.PHONY: run test browser pubsub mutants fuzz check fmt generate
+.PHONY: run test browser pubsub mutants fuzz check deploy-check advisories sbom fmt generate
 
 run: ## builds and starts the collector with the embedded default
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
@@ -29,13 +32,29 @@ mutants: venv browser pubsub ## breaks the code on purpose, one place at a time:
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	fuzz/run.sh $(FUZZ)
 
-check: $(MACHETE) ## format, lints, documentation, unused dependencies
+check: $(MACHETE) $(DENY) deploy-check ## format, lints, documentation, unused dependencies, licences and sources of all dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	$(MACHETE) .
 	python3 -B mutants/run.py --check
+	$(DENY) check bans licenses sources
+
+deploy-check: ## rules and scrape configuration, by Prometheus' own tool where it is installed (Debian: prometheus)
+ifneq ($(PROMTOOL),)
+	$(PROMTOOL) check rules deploy/prometheus/rules.yml
+	$(PROMTOOL) test rules deploy/prometheus/rules_test.yml
+	$(PROMTOOL) check config --syntax-only deploy/prometheus/prometheus.yml
+else
+	@echo "promtool is not installed: deploy/prometheus is held to the collector by tests only"
+endif
+
+advisories: $(DENY) ## known weaknesses of dependencies; needs a network that reaches github.com
+	$(DENY) check advisories
+
+sbom: ## what is in the binary, as CycloneDX: target/sbom.json
+	python3 deploy/sbom.py > target/sbom.json
 
 fmt:
 	cargo fmt --all
@@ -45,6 +64,9 @@ generate: ## writes what is generated: code from proto/, .env.template, snapshot
 	GENERATE=1 cargo test --quiet --test it generated::
 	GENERATE=1 INSTA_UPDATE=always cargo test --quiet --test it schema::
 	INSTA_UPDATE=always cargo test --quiet --test it golden::
+
+$(DENY):
+	cargo install cargo-deny --version $(DENY_VERSION) --locked --root $(CACHE)/tools
 
 $(MACHETE):
 	cargo install cargo-machete --version $(MACHETE_VERSION) --locked --root $(CACHE)/tools

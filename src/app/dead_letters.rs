@@ -27,7 +27,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where rejected rows go.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Folder(PathBuf),
     #[cfg_attr(
         not(any(feature = "bigquery", feature = "delta", feature = "pubsub")),
@@ -166,7 +166,7 @@ impl DeadLetters {
     not(any(feature = "bigquery", feature = "delta", feature = "pubsub")),
     expect(unused_variables, reason = "only a folder is known")
 )]
-fn place(
+pub(super) fn place(
     config: &DeadLetterConfig,
     log_folder: Option<&Path>,
     clock: &Arc<dyn Clock>,

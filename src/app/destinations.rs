@@ -199,6 +199,28 @@ pub(super) fn report_orphans(
     Ok(())
 }
 
+/// What the destination in memory is called.
+const IN_MEMORY: &str = "rows";
+
+/// The names of the configured destinations, by which their cursors are known. Asks none of them.
+///
+/// # Errors
+/// One cannot be what the configuration says.
+pub fn names(config: &Config) -> Result<Vec<String>, StartError> {
+    let name = |destination: &DestinationConfig| {
+        Ok(match &destination.writer {
+            #[cfg(feature = "delta")]
+            WriterConfig::Delta(config) => config.name()?,
+            #[cfg(feature = "bigquery")]
+            WriterConfig::BigQuery(config) => config.name(),
+            #[cfg(feature = "pubsub")]
+            WriterConfig::PubSub(config) => config.name(),
+            WriterConfig::Memory { .. } => format!("memory:{IN_MEMORY}"),
+        })
+    };
+    config.destinations.iter().map(name).collect()
+}
+
 #[cfg_attr(
     not(all(feature = "bigquery", feature = "delta")),
     expect(
@@ -227,7 +249,7 @@ pub(super) fn target(
                 age: Duration::from_millis(500),
                 in_flight: 1,
             };
-            Arc::new(MemoryWriter::new("rows", limits, *rows, false))
+            Arc::new(MemoryWriter::new(IN_MEMORY, limits, *rows, false))
         }
     };
     Ok(Target {

@@ -37,7 +37,11 @@ use crate::writer::bigquery;
 mod book;
 mod dead_letters;
 mod destinations;
+mod probe;
 mod totals;
+
+pub use destinations::names;
+pub use probe::{Probed, probe, time_at_destination};
 
 use book::Shelf;
 use dead_letters::DeadLetters;
@@ -55,6 +59,9 @@ const LAST_ROWS: Duration = Duration::from_secs(1);
 
 /// How often the totals are written down while events come.
 const TOTALS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How finely it is told for how long events have waited.
+const LAG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the collector does not start.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +190,10 @@ impl App {
             shelf.counted(earlier),
             log.durable().borrow().0,
             dead_letters.replayed()?,
-            Arc::new(LogCounts(Arc::clone(&log))),
+            Arc::new(LogCounts {
+                log: Arc::clone(&log),
+                max_bytes: config.log.max_bytes(),
+            }),
         ));
 
         let (stop, stopped) = watch::channel(Stop::No);
@@ -353,6 +363,8 @@ impl App {
             booking.spawn(Arc::clone(book).keep(*interval));
         }
 
+        booking.spawn(watch_lag(Arc::clone(&self.ledger)));
+
         // Until the very end, so that the end can be watched.
         let admin = self
             .admin
@@ -513,20 +525,37 @@ async fn open_log(
     Ok((Arc::new(log), identities, Some(cursors), asked))
 }
 
+/// Takes note of how far behind the destinations are, for ever.
+async fn watch_lag(ledger: Arc<Ledger>) {
+    loop {
+        for destination in ledger.destinations() {
+            destination.note_lag(Instant::now());
+        }
+        tokio::time::sleep(LAG_INTERVAL).await;
+    }
+}
+
 /// What the ledger asks the log.
-struct LogCounts(Arc<dyn Log>);
+struct LogCounts {
+    log: Arc<dyn Log>,
+    max_bytes: u64,
+}
 
 impl crate::ledger::LogCounts for LogCounts {
     fn appended(&self) -> u64 {
-        self.0.appended()
+        self.log.appended()
     }
 
     fn failed(&self) -> u64 {
-        self.0.failed()
+        self.log.failed()
     }
 
     fn size_bytes(&self) -> u64 {
-        self.0.size_bytes()
+        self.log.size_bytes()
+    }
+
+    fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 }
 

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::durable::{self, Disk};
+use crate::durable::{self, Disk, NewerVersion};
 use crate::ledger::{IntakeTotals, Ledger};
+
+/// The version of the format that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
 
 /// The file of totals.
 #[derive(Clone, Debug)]
@@ -26,10 +29,16 @@ impl Totals {
     /// The totals of earlier processes; none if there were none. A damaged file costs counts, not events.
     pub(super) fn load(&self) -> io::Result<IntakeTotals> {
         match self.disk.read(&self.path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::error!(alarm = "totals_damaged", %error, "totals of earlier processes cannot be read; they begin anew");
-                IntakeTotals::default()
-            })),
+            Ok(bytes) => match durable::from_json(&bytes, VERSION) {
+                Err(error) if NewerVersion::is_in(&error) => Err(io::Error::new(
+                    error.kind(),
+                    format!("{}: {error}", self.path.display()),
+                )),
+                read => Ok(read.unwrap_or_else(|error| {
+                    tracing::error!(alarm = "totals_damaged", %error, "totals of earlier processes cannot be read; they begin anew");
+                    IntakeTotals::default()
+                })),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(IntakeTotals::default()),
             Err(error) => Err(error),
         }
@@ -37,8 +46,7 @@ impl Totals {
 
     /// Writes the totals down. Blocks.
     pub(super) fn store(&self, ledger: &Ledger) {
-        let stored = serde_json::to_vec(&ledger.intake())
-            .map_err(io::Error::from)
+        let stored = durable::to_json(&ledger.intake(), VERSION)
             .and_then(|bytes| durable::replace(self.disk.as_ref(), &self.path, &bytes));
         if let Err(error) = stored {
             tracing::warn!(%error, "totals were not written down");

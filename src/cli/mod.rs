@@ -10,6 +10,7 @@ use crate::config::{self, Config};
 
 mod ask;
 mod check;
+mod doctor;
 mod health;
 mod log;
 mod logs;
@@ -43,6 +44,8 @@ enum Command {
     Show(show::Arguments),
     /// Print the schema of the rows or of the requests.
     Schema(schema::Arguments),
+    /// Try whether the machine, and what the configuration names, is as the collector needs it.
+    Doctor(doctor::Arguments),
     /// Look after the log.
     Log(log::Arguments),
     /// Send rows that a destination rejected once more, or list them.
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(&values, &config),
         Command::Health => health::run(&config),
         Command::Show(arguments) => show::run(&arguments, &config),
+        Command::Doctor(arguments) => doctor::run(&arguments, &config),
         Command::Log(arguments) => log::run(&arguments, &config),
         Command::Replay(arguments) => replay::run(&arguments, &config),
         Command::Schema(_) => ExitCode::SUCCESS,

@@ -48,7 +48,7 @@ async fn serve(config: &Config) -> Result<(), StartError> {
 }
 
 /// Beside connections: log, tables, sockets of destinations.
-const OTHER_DESCRIPTORS: u64 = 256;
+pub(super) const OTHER_DESCRIPTORS: u64 = 256;
 
 /// Systems start programs with few descriptors allowed and let them ask for more.
 fn raise_descriptor_limit(connections: usize) {

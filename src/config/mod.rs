@@ -64,6 +64,16 @@ pub enum LogConfig {
     },
 }
 
+impl LogConfig {
+    /// Most bytes held.
+    pub fn max_bytes(&self) -> u64 {
+        match self {
+            Self::Disk(disk) => disk.max_bytes,
+            Self::Memory { max_bytes } => *max_bytes,
+        }
+    }
+}
+
 /// One destination.
 #[derive(Clone, Debug)]
 pub enum WriterConfig {

@@ -25,7 +25,7 @@ use self::subscription::Subscription;
 use self::unread::Unread;
 use crate::clock::Clock;
 use crate::durable::Disk;
-use crate::ledger::{Minute, Origin, Outcome, Rejection};
+use crate::ledger::{Minute, Origin, Outcome, Rejection, Trouble};
 use crate::pipeline::{Intake, NotAppended, Receipt, Stop};
 use crate::writer::WriteError;
 
@@ -80,6 +80,10 @@ pub struct Consumer {
     clock: Arc<dyn Clock>,
     unread: Mutex<Unread>,
     room: Arc<Semaphore>,
+    /// No messages can be pulled.
+    unreadable: Trouble,
+    /// The dead letter takes nothing.
+    unwritable: Trouble,
 }
 
 impl Consumer {
@@ -102,6 +106,8 @@ impl Consumer {
             clock,
             unread: Mutex::new(unread),
             room: Arc::new(Semaphore::new(ROOM)),
+            unreadable: Trouble::default(),
+            unwritable: Trouble::default(),
         })
     }
 
@@ -132,6 +138,9 @@ impl Consumer {
             let Some((permit, messages)) = pulled else {
                 break;
             };
+            if messages.is_ok() && self.unreadable.ends() {
+                tracing::info!("messages can be pulled again");
+            }
             match messages {
                 Ok(messages) if !messages.is_empty() => {
                     wait = FIRST_WAIT;
@@ -142,7 +151,13 @@ impl Consumer {
                 // The service waits for messages itself; this is for one that does not.
                 Ok(_) => wait = FIRST_WAIT,
                 Err(error) => {
-                    tracing::error!(alarm = "subscription_unreadable", %error, retry_in_ms = wait.as_millis() as u64, "no messages can be pulled");
+                    let retry_in_ms = wait.as_millis() as u64;
+                    match self.unreadable.begins() {
+                        true => {
+                            tracing::error!(alarm = "subscription_unreadable", %error, retry_in_ms, "no messages can be pulled");
+                        }
+                        false => tracing::warn!(%error, retry_in_ms, "no messages can be pulled"),
+                    }
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
@@ -256,8 +271,13 @@ impl Consumer {
             unread.take(message, reason)
         });
         if let Err(error) = kept {
-            tracing::error!(alarm = "dead_letter_unwritable", %error, "dead letter cannot be written");
+            if self.unwritable.begins() {
+                tracing::error!(alarm = "dead_letter_unwritable", %error, "dead letter cannot be written");
+            }
             return Taken::Not;
+        }
+        if self.unwritable.ends() {
+            tracing::info!("dead letter can be written again");
         }
         tracing::warn!(
             subscription = self.subscription.name(),

@@ -15,9 +15,13 @@ mod real;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod versioned;
+mod volume;
 
-pub use real::{FileSystem, RealDisk};
+pub use real::RealDisk;
 pub use simulated::{Fault, SimulatedDisk};
+pub use versioned::{NewerVersion, from_json, to_json};
+pub use volume::{FileSystem, Volume};
 
 /// A file in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

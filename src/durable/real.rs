@@ -9,35 +9,6 @@ use rustix::fs::Advice;
 
 use super::{Disk, DiskFile, Entry, Lock};
 
-/// What a folder lies on, as far as durability goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileSystem {
-    /// Memory (tmpfs): gone with the machine.
-    Memory,
-    /// A layer over something else (overlay): often gone with its container.
-    Overlay,
-    /// A program's own (FUSE): syncs as well as that program does.
-    Fuse,
-    /// Anything else: taken for a disk.
-    Disk,
-}
-
-impl FileSystem {
-    /// That of a folder which is there.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn of(folder: &Path) -> io::Result<Self> {
-        // The numbers are those of statfs(2): <https://man7.org/linux/man-pages/man2/statfs.2.html>.
-        Ok(match rustix::fs::statfs(folder)?.f_type {
-            0x0102_1994 => Self::Memory,
-            0x794c_7630 => Self::Overlay,
-            0x6573_5546 => Self::Fuse,
-            _ => Self::Disk,
-        })
-    }
-}
-
 /// The operating system's disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Shared, assets};
 
@@ -19,25 +20,25 @@ pub(super) async fn liveness() -> Response {
 }
 
 /// What runs, and how the destinations are.
-pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Response {
+pub(super) async fn health(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     axum::Json(json!({
         "status": "healthy",
         "service": "real-streaming",
         "version": env!("CARGO_PKG_VERSION"),
-        "destinations": destinations(&shared),
+        "destinations": destinations(&shared, &request),
     }))
     .into_response()
 }
 
-/// Whether an event would be taken now, and which destination is behind by how much.
-pub(super) async fn readiness(State(shared): State<Arc<Shared>>) -> Response {
+/// Whether an event would be taken now, and which destination is behind by how much, and why.
+pub(super) async fn readiness(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (status, state) = match shared.intake.admit(TYPICAL_REQUEST_BYTES) {
         Ok(()) => (StatusCode::OK, "ready".to_owned()),
         Err(refused) => (StatusCode::SERVICE_UNAVAILABLE, refused.to_string()),
     };
     (
         status,
-        axum::Json(json!({"status": state, "destinations": destinations(&shared)})),
+        axum::Json(json!({"status": state, "destinations": destinations(&shared, &request)})),
     )
         .into_response()
 }
@@ -48,16 +49,23 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, request: Request)
     assets::fresh(request.headers(), media_type, shared.ledger.render())
 }
 
-fn destinations(shared: &Shared) -> Vec<serde_json::Value> {
+/// How the destinations are. Errors are told to those who may see them.
+fn destinations(shared: &Shared, request: &Request) -> Vec<serde_json::Value> {
+    let may_see = shared.admin.check(request.uri(), request.headers()).is_ok();
+    let now = Instant::now();
     let destinations = shared.ledger.destinations();
-    destinations
-        .iter()
-        .map(|destination| {
-            json!({
-                "name": destination.name(),
-                "healthy": destination.is_healthy(),
-                "pending": destination.pending(),
-            })
-        })
-        .collect()
+    let shown = destinations.iter().map(|destination| {
+        let error = destination.error();
+        let mut shown = json!({
+            "name": destination.name(),
+            "healthy": error.is_none(),
+            "pending": destination.pending(),
+            "pending_seconds": destination.lag(now).as_secs(),
+        });
+        if let Some(error) = error.filter(|_| may_see) {
+            shown["error"] = error.into();
+        }
+        shown
+    });
+    shown.collect()
 }

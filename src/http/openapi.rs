@@ -375,10 +375,12 @@ fn readiness() -> Value {
 
 fn destinations() -> Value {
     json!({"type": "array", "items": {
-        "type": "object", "required": ["name", "healthy", "pending"],
+        "type": "object", "required": ["name", "healthy", "pending", "pending_seconds"],
         "properties": {
             "name": {"type": "string"}, "healthy": {"type": "boolean"},
             "pending": {"type": "integer", "description": "Events that it has not taken yet"},
+            "pending_seconds": {"type": "integer", "description": "For how long the first of them has waited, since the process started at most"},
+            "error": {"type": "string", "description": "Why the last attempt to write failed; with the admin token only"},
         },
     }})
 }

@@ -1,15 +1,20 @@
 //! The counts of one destination.
 
+use std::fmt::Display;
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::schema::SequenceNumber;
 
+use super::lag::Lag;
 use super::tally::Tally;
+use super::trouble::{Troubles, one_line};
 
 /// What became of the events that a destination was to get; kept over restarts with its cursor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +76,11 @@ pub struct Destination {
     tally: Option<Mutex<Tally<DestinationTotals>>>,
     position: AtomicU64,
     log_end: watch::Receiver<SequenceNumber>,
+    lag: Mutex<Lag>,
     failures: AtomicU64,
-    healthy: AtomicBool,
+    /// Why the last attempt to write failed, if it did.
+    error: Mutex<Option<String>>,
+    troubles: Troubles,
 }
 
 impl Destination {
@@ -90,8 +98,10 @@ impl Destination {
             tally: None,
             position: AtomicU64::new(position.0),
             log_end,
+            lag: Mutex::default(),
             failures: AtomicU64::new(0),
-            healthy: AtomicBool::new(true),
+            error: Mutex::default(),
+            troubles: Troubles::default(),
         }
     }
 
@@ -152,17 +162,49 @@ impl Destination {
         self.log_end.borrow().0.saturating_sub(self.position().0)
     }
 
-    /// Notes how an attempt to write ended.
-    pub fn attempted(&self, succeeded: bool) {
-        self.healthy.store(succeeded, Ordering::Relaxed);
-        if !succeeded {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Takes note of how far the log is, so that it can be told for how long something has waited.
+    pub fn note_lag(&self, now: Instant) {
+        let (end, position) = (self.log_end.borrow().0, self.position().0);
+        let mut lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        lag.note(now, end, position);
+    }
+
+    /// For how long its next event has waited, to the second; since the process started at most.
+    pub fn lag(&self, now: Instant) -> Duration {
+        let lag = self.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        lag.age(now, self.position().0)
+    }
+
+    /// An attempt to write succeeded.
+    pub fn succeeded(&self) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// An attempt to write failed.
+    pub fn failed(&self, error: &dyn Display) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.explain(error);
+    }
+
+    /// Says what it is that keeps it from going on.
+    pub fn explain(&self, error: &dyn Display) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(one_line(error));
+    }
+
+    /// Why the last attempt to write failed, in one line without secrets; `None` if it succeeded.
+    pub fn error(&self) -> Option<String> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.clone()
     }
 
     /// Whether the last attempt to write succeeded.
     pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+        self.error().is_none()
+    }
+
+    /// What goes wrong there for a while.
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// Attempts to write that failed, since the process started.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
+
 use super::{DestinationTotals, IntakeTotals, Ledger, Outcomes as _};
 
 impl Ledger {
@@ -63,6 +65,12 @@ impl Ledger {
         );
         page.family("log_size_bytes", "Bytes that the log holds.", "gauge");
         page.sample("log_size_bytes", "", self.log.size_bytes());
+        page.family(
+            "log_max_bytes",
+            "Bytes that the log may hold; beyond, events are refused.",
+            "gauge",
+        );
+        page.sample("log_max_bytes", "", self.log.max_bytes());
     }
 
     fn render_requests(&self, page: &mut Page<'_>) {
@@ -136,6 +144,19 @@ impl Ledger {
         );
         for (label, _, pending, _) in &read {
             page.sample("delivery_pending", label, *pending);
+        }
+        page.family(
+            "delivery_lag_seconds",
+            "For how long the next event of a destination has waited, since the process started at most.",
+            "gauge",
+        );
+        let now = Instant::now();
+        for (destination, (label, ..)) in destinations.iter().zip(&read) {
+            page.sample(
+                "delivery_lag_seconds",
+                label,
+                destination.lag(now).as_secs(),
+            );
         }
         page.family(
             "delivery_healthy",

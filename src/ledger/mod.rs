@@ -17,13 +17,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 mod destination;
+mod lag;
 mod metrics;
 mod outcomes;
 mod tally;
+mod trouble;
 
 pub use destination::{Destination, DestinationTotals};
 pub use outcomes::{Name, Outcomes};
 pub use tally::{Minute, Origin, Tally};
+pub use trouble::{Trouble, Troubles, one_line};
 
 /// What became of an event that was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +156,8 @@ pub trait LogCounts: Send + Sync {
     fn failed(&self) -> u64;
     /// Bytes held.
     fn size_bytes(&self) -> u64;
+    /// Most bytes that it may hold.
+    fn max_bytes(&self) -> u64;
 }
 
 #[derive(Debug, Default)]

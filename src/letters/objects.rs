@@ -25,6 +25,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::clock::Clock;
+use crate::durable;
 use crate::pipeline::{Archive, Excerpt, Key, Letter, Letters, address_of};
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::WriteError;
@@ -38,6 +39,9 @@ const OBJECT_BYTES: usize = 8 << 20;
 const PAGE_OBJECTS: usize = 200;
 const PAGE_BYTES: u64 = 32 << 20;
 const AT_ONCE: usize = 16;
+
+/// The version of an object of marks that this program writes, and the newest that it reads.
+const MARKS_VERSION: u32 = 1;
 
 /// Marks that stand in one object.
 const MARKS: usize = 10_000;
@@ -159,10 +163,11 @@ impl ObjectLetters {
         destination: &str,
     ) -> Result<Vec<Letter>, WriteError> {
         let files = self.read_all(objects).await?;
-        let letters = files
-            .iter()
-            .flat_map(|file| Letter::of_lines(file, destination));
-        Ok(letters.collect())
+        let mut letters = Vec::new();
+        for file in files {
+            letters.extend(Letter::of_lines(&file, destination).map_err(WriteError::fatal)?);
+        }
+        Ok(letters)
     }
 }
 
@@ -264,7 +269,8 @@ impl Archive for ObjectLetters {
         let files = self.read_all(objects).await?;
         let mut marks = Vec::new();
         for file in files {
-            let read: Marks = serde_json::from_slice(&file).map_err(WriteError::fatal)?;
+            let read: Marks =
+                durable::from_json(&file, MARKS_VERSION).map_err(WriteError::fatal)?;
             marks.extend(read.rows);
         }
         Ok(marks)
@@ -276,7 +282,8 @@ impl Archive for ObjectLetters {
             .join(format!("{:016x}", address_of(destination)));
         for rows in rows.chunks(MARKS) {
             let rows = rows.to_vec();
-            let bytes = serde_json::to_vec(&Marks { rows }).map_err(WriteError::fatal)?;
+            let bytes =
+                durable::to_json(&Marks { rows }, MARKS_VERSION).map_err(WriteError::fatal)?;
             let path = folder
                 .clone()
                 .join(format!("{}.json", Uuid::now_v7().simple()));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::ledger::DestinationTotals;
+use crate::ledger::{DestinationTotals, Trouble};
 use crate::log::{Log, Reader};
 use crate::schema::{Kind, LogId, Record, SequenceNumber};
 use crate::writer::{Batch, Limits, Writer};
@@ -82,6 +82,7 @@ pub(super) struct Assembler {
     name: String,
     /// Its own, by which it tells what was replayed for it.
     address: u64,
+    unreadable: Trouble,
 }
 
 impl Assembler {
@@ -101,6 +102,7 @@ impl Assembler {
             durable: log.durable(),
             name: writer.name().to_owned(),
             address: address_of(writer.name()),
+            unreadable: Trouble::default(),
             max_lag,
             stop,
             log,
@@ -231,6 +233,9 @@ impl Assembler {
                     return read_bytes;
                 }
                 Ok(chunk) => {
+                    if self.unreadable.ends() {
+                        tracing::info!(destination = self.name, "log can be read again");
+                    }
                     self.last = self.last.max(chunk.last);
                     read_bytes += chunk
                         .records
@@ -242,7 +247,9 @@ impl Assembler {
                     assembled.extend(chunk.records, self.address);
                 }
                 Err(error) => {
-                    tracing::error!(alarm = "log_unreadable", destination = self.name, %error, "log cannot be read");
+                    if self.unreadable.begins() {
+                        tracing::error!(alarm = "log_unreadable", destination = self.name, %error, "log cannot be read");
+                    }
                     tokio::time::sleep(LONGEST_LOOK).await;
                     return read_bytes;
                 }

@@ -14,6 +14,9 @@ use crate::durable::{self, Disk};
 use crate::ledger::DestinationTotals;
 use crate::schema::{LogId, SequenceNumber};
 
+/// The version of the format that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
 /// A cursor as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
@@ -51,7 +54,7 @@ impl Cursor {
 /// A cursor file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cursor {path}: {source}; restore the file from a copy, or drop the cursor with `real-streaming log forget`"
+    "cursor {path}: {source}; restore the file from a copy, or remove it: its destination is then a new one (WRITERS__FROM)"
 )]
 pub struct CursorFault {
     path: PathBuf,
@@ -76,10 +79,15 @@ impl Cursors {
             source,
         };
         disk.create_dir_all(folder).map_err(fault)?;
-        Ok(Self {
+        Ok(Self::at(disk, folder))
+    }
+
+    /// The cursors in `folder`, to be looked at.
+    pub fn at(disk: Arc<dyn Disk>, folder: &Path) -> Self {
+        Self {
             disk,
             folder: folder.to_owned(),
-        })
+        }
     }
 
     /// The cursor of a destination, if it has one.
@@ -95,7 +103,7 @@ impl Cursors {
     /// # Errors
     /// Errors of the disk; the cursor is then what it was.
     pub fn store(&self, cursor: &Cursor) -> io::Result<()> {
-        let bytes = serde_json::to_vec(cursor)?;
+        let bytes = durable::to_json(cursor, VERSION)?;
         durable::replace(self.disk.as_ref(), &self.path(&cursor.destination), &bytes)
     }
 
@@ -104,26 +112,25 @@ impl Cursors {
     /// # Errors
     /// A file cannot be read.
     pub fn all(&self) -> Result<Vec<Cursor>, CursorFault> {
-        let fault = |source| CursorFault {
-            path: self.folder.clone(),
-            source,
-        };
-        let mut cursors = Vec::new();
-        for entry in self.disk.list(&self.folder).map_err(fault)? {
-            if entry.name.ends_with(".json") {
-                cursors.extend(self.load_file(&self.folder.join(&entry.name))?);
-            }
-        }
-        Ok(cursors)
+        self.each()?.into_iter().collect()
     }
 
-    /// Drops the cursor of a destination: what it has not got yet will not be kept for it.
+    /// Each cursor, or why it cannot be read. None where there is no folder.
     ///
     /// # Errors
-    /// Errors of the disk.
-    pub fn forget(&self, destination: &str) -> io::Result<()> {
-        self.disk.remove(&self.path(destination))?;
-        self.disk.sync_dir(&self.folder)
+    /// The folder cannot be read.
+    pub fn each(&self) -> Result<Vec<Result<Cursor, CursorFault>>, CursorFault> {
+        let entries = match self.disk.list(&self.folder) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                let path = self.folder.clone();
+                return Err(CursorFault { path, source });
+            }
+            listed => listed.unwrap_or_default(),
+        };
+        let files = entries.iter().filter(|entry| entry.name.ends_with(".json"));
+        Ok(files
+            .filter_map(|entry| self.load_file(&self.folder.join(&entry.name)).transpose())
+            .collect())
     }
 
     fn load_file(&self, path: &Path) -> Result<Option<Cursor>, CursorFault> {
@@ -136,9 +143,7 @@ impl Cursors {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fault(error)),
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| fault(error.into()))
+        durable::from_json(&bytes, VERSION).map(Some).map_err(fault)
     }
 
     fn path(&self, destination: &str) -> PathBuf {

@@ -219,14 +219,14 @@ impl Delivery {
             let error = match self.open_once().await {
                 Ok(()) => {
                     self.is_open = true;
-                    self.counts.attempted(true);
+                    self.worked();
                     return true;
                 }
                 Err(error) => error,
             };
-            self.counts.attempted(false);
+            self.counts.failed(&error);
             let wait = self.wait_after(&error, failures);
-            tracing::error!(destination = self.writer.name(), %error, retry_in_ms = wait.as_millis() as u64, "destination cannot be opened");
+            self.report(&error, 0, wait);
             failures += 1;
             if !self.pause(wait).await {
                 return false;
@@ -377,7 +377,7 @@ impl Delivery {
                     error = Some(failed);
                     continue;
                 }
-                self.counts.attempted(true);
+                self.worked();
                 attribute(&self.counts, batch.records.iter(), STORED);
                 if batch.records.len() < assembled.batch.records.len() {
                     let refused = without(&assembled.batch.records, &batch.records);
@@ -387,7 +387,7 @@ impl Delivery {
                 self.settle_to(batch.last, counted);
                 return true;
             };
-            self.counts.attempted(false);
+            self.counts.failed(&failed);
             if let WriteError::Rejected(faults) = &failed
                 && self.divert(&mut batch, faults).await
             {
@@ -395,10 +395,7 @@ impl Delivery {
                 continue;
             }
             let wait = self.wait_after(&failed, failures);
-            tracing::warn!(
-                destination = self.writer.name(), error = %failed, rows = batch.records.len(),
-                retry_in_ms = wait.as_millis() as u64, "batch was not written"
-            );
+            self.report(&failed, batch.records.len(), wait);
             failures += 1;
             if !self.pause(wait).await {
                 return false;
@@ -408,9 +405,19 @@ impl Delivery {
 
     /// Moves rejected rows to the dead letter. False if the dead letter cannot take them now.
     async fn divert(&mut self, batch: &mut Batch, faults: &[RowFault]) -> bool {
+        let trouble = &self.counts.troubles().dead_letter;
         if let Err(error) = self.dead_letter.take(batch, faults).await {
-            tracing::error!(alarm = "dead_letter_unwritable", destination = self.writer.name(), %error, "dead letter cannot be written");
+            self.counts.explain(&format_args!("dead letter: {error}"));
+            if trouble.begins() {
+                tracing::error!(alarm = "dead_letter_unwritable", destination = self.writer.name(), %error, "dead letter cannot be written");
+            }
             return false;
+        }
+        if trouble.ends() {
+            tracing::info!(
+                destination = self.writer.name(),
+                "dead letter can be written again"
+            );
         }
         for fault in faults {
             tracing::warn!(
@@ -430,7 +437,7 @@ impl Delivery {
 
     /// As what a batch counts that is stored whole.
     fn stored(&self, assembled: &Assembled) -> DestinationTotals {
-        self.counts.attempted(true);
+        self.worked();
         attribute(&self.counts, assembled.batch.records.iter(), STORED);
         self.counted(assembled, assembled.batch.records.len())
     }
@@ -458,8 +465,16 @@ impl Delivery {
             && let Err(error) = tokio::task::block_in_place(|| cursors.store(&self.cursor))
         {
             // The destination or its duplicates tell the position at the next start; the log keeps the records.
-            tracing::error!(alarm = "cursor_unwritable", destination = self.writer.name(), %error, "cursor cannot be written");
+            if self.counts.troubles().cursor.begins() {
+                tracing::error!(alarm = "cursor_unwritable", destination = self.writer.name(), %error, "cursor cannot be written");
+            }
             return;
+        }
+        if self.counts.troubles().cursor.ends() {
+            tracing::info!(
+                destination = self.writer.name(),
+                "cursor can be written again"
+            );
         }
         self.counts.stored_durably();
         self.settled.send_replace(last);
@@ -469,6 +484,31 @@ impl Delivery {
         self.cursor.position = position.0;
         self.cursor.totals += counted;
         self.counts.settled(counted, position);
+    }
+
+    /// The destination took what it was given.
+    fn worked(&self) {
+        self.counts.succeeded();
+        if self.counts.troubles().refused.ends() {
+            tracing::info!(
+                destination = self.writer.name(),
+                "destination takes rows again"
+            );
+        }
+    }
+
+    /// An attempt failed: tells why, with an alarm when that begins to be what only the operator can mend.
+    fn report(&self, error: &WriteError, rows: usize, wait: Duration) {
+        let (destination, retry_in_ms) = (self.writer.name(), wait.as_millis() as u64);
+        let is_fatal = matches!(error, WriteError::Fatal(_));
+        if is_fatal && self.counts.troubles().refused.begins() {
+            tracing::error!(
+                alarm = "destination_refuses", destination, %error, rows, retry_in_ms,
+                "destination takes nothing until the operator has mended that; events wait in the log"
+            );
+            return;
+        }
+        tracing::warn!(destination, %error, rows, retry_in_ms, "destination did not take what it was given");
     }
 
     fn wait_after(&self, error: &WriteError, failures: u32) -> Duration {

@@ -13,6 +13,7 @@ mod dead_letter;
 mod dedupe;
 mod delivery;
 mod fate;
+mod forget;
 mod intake;
 mod origins;
 mod receipt;
@@ -30,6 +31,7 @@ pub use dead_letter::{
 pub use dedupe::{Dedupe, DedupeConfig, event_key};
 pub use delivery::{Delivery, DeliveryConfig, Stop, Told};
 pub use fate::{Fate, Fates, NotFound, Searched};
+pub use forget::{files_of, forget};
 pub use intake::{Acknowledge, Intake, NotAppended};
 pub use origins::Origins;
 pub use receipt::{NotKept, Receipt, Refused};

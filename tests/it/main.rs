@@ -24,6 +24,7 @@ mod durability;
 mod endpoint;
 mod fault;
 mod floors;
+mod formats;
 mod generated;
 mod golden;
 mod hostile;
@@ -31,6 +32,7 @@ mod independent;
 mod ledger_rows;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod letters;
+mod operations;
 mod originals;
 #[cfg(feature = "bigquery")]
 mod paused;

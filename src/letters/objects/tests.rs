@@ -87,6 +87,33 @@ async fn marks_are_seen_by_others() {
 }
 
 #[tokio::test]
+async fn marks_of_version_1_are_read_and_newer_ones_refused() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let golden = root.join("tests/fixtures/formats/1/marks.json");
+    let golden = std::fs::read_to_string(golden).unwrap();
+    let (store, ..) = two();
+    let folder = store
+        .replays()
+        .join(format!("{:016x}", address_of("memory:a")));
+    let put = async |name: &str, text: &str| {
+        let path = folder.clone().join(name);
+        assert!(store.create(&path, text.as_bytes().to_vec()).await.unwrap());
+    };
+    put("1.json", &golden).await;
+    assert_eq!(store.marks("memory:a").await.unwrap(), [(LOG, 7)]);
+    put(
+        "2.json",
+        &golden.replacen("\"version\":1", "\"version\":2", 1),
+    )
+    .await;
+    let error = store.marks("memory:a").await.unwrap_err().to_string();
+    assert!(
+        error.contains("format 2") && error.contains("up to 1"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn one_replays_at_a_time_and_a_dead_one_holds_nobody_off_for_ever() {
     let (store, other, clock) = two();
     assert!(store.claim().await.unwrap());

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::durable::DiskFile;
+use crate::ledger::Trouble;
 
 use super::format::{BatchHeader, SEGMENT_HEADER, SegmentHeader};
 use super::recovery::{SPARE, segment_path};
@@ -37,6 +38,8 @@ pub(super) struct Committer {
     /// The last number that is held or known to be lost.
     end: u64,
     failed_at: Option<Instant>,
+    /// Batches cannot be made durable.
+    failing: Trouble,
 }
 
 /// The segment that is written to.
@@ -58,6 +61,7 @@ impl Committer {
             back: Buffer::new(0),
             end,
             failed_at: None,
+            failing: Trouble::default(),
         }
     }
 
@@ -95,6 +99,9 @@ impl Committer {
         match self.write() {
             Ok(()) => {
                 self.end = self.back.last();
+                if self.failing.ends() {
+                    tracing::info!("batches are durable again");
+                }
                 self.shared.committed(&self.back);
             }
             Err(error) => self.fail(&error),
@@ -153,7 +160,15 @@ impl Committer {
             .failed_at
             .is_some_and(|at| at.elapsed() < PROBE_INTERVAL);
         self.failed_at = Some(Instant::now());
-        tracing::error!(alarm = "log_failed", %error, records = self.back.count, broken = again, "a batch could not be made durable");
+        let (records, broken) = (self.back.count, again);
+        match self.failing.begins() {
+            true => {
+                tracing::error!(alarm = "log_failed", %error, records, broken, "a batch could not be made durable");
+            }
+            false => {
+                tracing::warn!(%error, records, broken, "another batch could not be made durable");
+            }
+        }
         if error.kind() == io::ErrorKind::StorageFull {
             self.shared.cramped.store(true, Ordering::Relaxed);
             self.shared.wake_upkeep();

@@ -48,6 +48,7 @@ mod directory;
 mod end;
 mod format;
 mod identity;
+mod inspect;
 mod keys;
 mod quarantine;
 mod reader;
@@ -60,6 +61,7 @@ mod tests;
 mod upkeep;
 
 pub use directory::{identities, read_only};
+pub use inspect::{Damaged, Inspection, SegmentFound, inspect};
 pub use recovery::RecoveryReport;
 
 use committer::Committer;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::durable::{Disk, read_full};
 
-const FOLDER: &str = "quarantine";
+pub(super) const FOLDER: &str = "quarantine";
 const STEP: usize = 1 << 20;
 
 /// Puts damaged files aside, as long as there is room for them.

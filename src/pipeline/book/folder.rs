@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::durable::{self, Disk};
+use crate::durable::{self, Disk, NewerVersion};
 
 use super::page::Page;
+
+/// The version of the format that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
 
 /// What an earlier process has left of a page.
 #[derive(Clone, Debug, Default)]
@@ -46,19 +49,27 @@ impl PageFolder {
     /// The pages that earlier processes have left for these destinations. A damaged one costs rows of the ledger, not events.
     ///
     /// # Errors
-    /// Errors of the disk.
+    /// Errors of the disk; a page of a newer version.
     pub fn load<'a>(
         &self,
         destinations: impl Iterator<Item = &'a str>,
     ) -> io::Result<BTreeMap<String, Found>> {
         let mut pages = BTreeMap::new();
         for destination in destinations {
-            let bytes = match self.disk.read(&self.path(destination)) {
+            let path = self.path(destination);
+            let bytes = match self.disk.read(&path) {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let page = serde_json::from_slice(&bytes).map_or_else(
+            let read = durable::from_json(&bytes, VERSION);
+            if let Err(error) = &read
+                && NewerVersion::is_in(error)
+            {
+                let text = format!("{}: {error}", path.display());
+                return Err(io::Error::new(error.kind(), text));
+            }
+            let page = read.map_or_else(
                 |error| {
                     tracing::error!(
                         alarm = "ledger_damaged", destination, %error,
@@ -78,7 +89,7 @@ impl PageFolder {
     /// # Errors
     /// Errors of the disk; the page is then what it was.
     pub(super) fn store(&self, page: &Page) -> io::Result<()> {
-        let bytes = serde_json::to_vec(page)?;
+        let bytes = durable::to_json(page, VERSION)?;
         durable::replace(self.disk.as_ref(), &self.path(&page.destination), &bytes)
     }
 

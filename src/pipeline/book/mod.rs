@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::ledger::{Destination, Ledger};
+use crate::ledger::{Destination, Ledger, Trouble};
 use crate::log::Log;
 use crate::schema::SequenceNumber;
 use crate::writer::{LedgerBatch, LedgerTable};
@@ -71,7 +71,10 @@ struct Account {
     folder: Option<PageFolder>,
     /// Whether the page is as it was stored: what is not must not be sent, or a crash would book it again.
     is_stored: AtomicBool,
-    is_failing: AtomicBool,
+    /// The page cannot be stored.
+    unwritable: Trouble,
+    /// The table takes nothing.
+    failing: Trouble,
     /// Held while rows are sent.
     turn: tokio::sync::Mutex<()>,
     nudge: Notify,
@@ -110,7 +113,8 @@ impl Book {
                 counts: booked.counts,
                 folder: folder.cloned(),
                 is_stored: AtomicBool::new(false),
-                is_failing: AtomicBool::new(false),
+                unwritable: Trouble::default(),
+                failing: Trouble::default(),
                 turn: tokio::sync::Mutex::new(()),
                 nudge: Notify::new(),
             }
@@ -213,8 +217,15 @@ impl Account {
             self.is_stored.store(stored.is_ok(), Ordering::Release);
             stored
         });
-        if let Err(error) = stored {
+        let is_stored = stored.is_ok();
+        if let Err(error) = stored
+            && self.unwritable.begins()
+        {
             tracing::error!(alarm = "ledger_unwritable", destination = self.counts.name(), %error, "rows of the ledger cannot be written down; they wait in memory");
+        }
+        if is_stored && self.unwritable.ends() {
+            let destination = self.counts.name();
+            tracing::info!(destination, "rows of the ledger can be written down again");
         }
     }
 
@@ -227,16 +238,15 @@ impl Account {
 
     /// Tells once that the table fails, and once that it does not any more.
     fn report(&self, failure: Option<&str>) {
-        let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
         let destination = self.counts.name();
         match failure {
-            Some(error) if !was_failing => tracing::error!(
+            Some(error) if self.failing.begins() => tracing::error!(
                 alarm = "ledger_unwritable",
                 destination,
                 error,
                 "rows of the ledger cannot be written into its table; they wait, events are not held up"
             ),
-            None if was_failing => {
+            None if self.failing.ends() => {
                 tracing::info!(destination, "rows of the ledger are written again");
             }
             _ => {}

@@ -2,7 +2,7 @@
 //!
 //! Beside a log on disk, what was taken is noted before the cursor moves. So a row that comes again after a crash is not
 //! taken again, and counts as what it is. One that a crash met between the two is asked for where the place can tell, and is
-//! otherwise there twice, under the same key. Format of the note: `{"log_id":"…","sequences":[7,9]}`.
+//! otherwise there twice, under the same key. Format of the note: `{"version":1,"log_id":"…","sequences":[7,9]}`.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,6 +20,9 @@ use super::DeadLetterFault;
 use super::address_of;
 use super::kinds::Letters;
 use super::letter::Letter;
+
+/// The version of the note that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
 
 /// See the module.
 #[derive(Debug)]
@@ -151,15 +154,44 @@ impl Elsewhere {
             log_id: self.log_id,
             sequences: self.known.iter().copied().collect(),
         };
-        let bytes = serde_json::to_vec(&noted)?;
+        let bytes = durable::to_json(&noted, VERSION)?;
         durable::replace(note.disk.as_ref(), &note.path, &bytes)
     }
 }
 
 fn read(disk: &dyn Disk, path: &std::path::Path) -> io::Result<Option<Noted>> {
     match disk.read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Ok(bytes) => Ok(Some(durable::from_json(&bytes, VERSION)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::durable::SimulatedDisk;
+
+    #[test]
+    fn a_note_of_version_1_is_read_and_a_newer_one_refused() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let golden = root.join("tests/fixtures/formats/1/dead_lettered.json");
+        let golden = std::fs::read_to_string(golden).unwrap();
+        let disk = SimulatedDisk::new();
+        let path = Path::new("/d/a.json");
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        durable::replace(&disk, path, golden.as_bytes()).unwrap();
+        let noted = read(&disk, path).unwrap().unwrap();
+        assert_eq!(noted.sequences, [7, 9]);
+
+        let newer = golden.replacen("\"version\":1", "\"version\":2", 1);
+        durable::replace(&disk, path, newer.as_bytes()).unwrap();
+        let error = read(&disk, path).unwrap_err().to_string();
+        assert!(
+            error.contains("format 2") && error.contains("up to 1"),
+            "{error}"
+        );
     }
 }

@@ -18,7 +18,7 @@ use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError};
 
 use super::kinds::{Archive, Excerpt};
-use super::letter::{Key, Letter, Line};
+use super::letter::{Key, Letter, Line, check_version};
 
 /// A file is not continued beyond this size.
 const FILE_BYTES: u64 = 64 << 20;
@@ -171,7 +171,7 @@ impl FolderArchive {
             return Ok(Excerpt::default());
         };
         Ok(Excerpt {
-            letters: Letter::of_lines(&self.disk.read(file)?, destination).collect(),
+            letters: Letter::of_lines(&self.disk.read(file)?, destination)?,
             next: files.next().map(|_| name(file)),
         })
     }
@@ -283,6 +283,9 @@ fn known_beyond(
     let mut known = HashSet::new();
     for name in &names[oldest..] {
         let bytes = disk.read(&folder.join(name))?;
+        for line in bytes.split(|byte| *byte == b'\n') {
+            check_version(line)?;
+        }
         // As those read it who replay: what they cannot read must come again.
         let lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let sequences = lines.filter_map(Line::read).map(|line| line.sequence);

@@ -1,7 +1,7 @@
 //! A row in a dead letter, and the line of JSON that it is in files and objects:
 //!
 //! ```json
-//! {"log_id":"…","sequence":7,"destination":"delta:…","reason":"…","rejected_at_micros":1795219200000000,
+//! {"version":1,"log_id":"…","sequence":7,"destination":"delta:…","reason":"…","rejected_at_micros":1795219200000000,
 //!  "kind":"event","row":{…},"record":"<base64>"}
 //! ```
 //!
@@ -17,7 +17,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::clock::Micros;
+use crate::durable::NewerVersion;
 use crate::schema::{self, Kind, LogId, Record};
+
+/// The version of a line that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
 
 /// A record of a log.
 pub type Key = (LogId, u64);
@@ -75,6 +79,7 @@ impl Letter {
             Some((Kind::Replayed, _)) | None => ("none", Value::Null, String::new()),
         };
         let mut line = serde_json::to_vec(&json!({
+            "version": VERSION,
             "log_id": self.log_id.to_string(),
             "sequence": self.sequence,
             "destination": self.destination,
@@ -90,16 +95,36 @@ impl Letter {
 
     /// Those of a destination, by the lines of a file. What is no whole line (it is being written, or a crash cut it off)
     /// is left out.
-    pub fn of_lines(file: &[u8], destination: &str) -> impl Iterator<Item = Self> {
-        let lines = file.split_inclusive(|byte| *byte == b'\n');
-        lines.filter_map(Line::read).map(|line| Self {
-            log_id: line.log_id,
-            sequence: line.sequence,
-            destination: destination.to_owned(),
-            rejected_at: line.time(),
-            record: line.record(),
-            reason: line.reason.into_owned(),
-        })
+    ///
+    /// # Errors
+    /// A line is of a newer version.
+    pub fn of_lines(file: &[u8], destination: &str) -> io::Result<Vec<Self>> {
+        let mut letters = Vec::new();
+        for text in file.split_inclusive(|byte| *byte == b'\n') {
+            check_version(text)?;
+            letters.extend(Line::read(text).map(|line| Self {
+                log_id: line.log_id,
+                sequence: line.sequence,
+                destination: destination.to_owned(),
+                rejected_at: line.time(),
+                record: line.record(),
+                reason: line.reason.into_owned(),
+            }));
+        }
+        Ok(letters)
+    }
+}
+
+/// Refuses a line that a newer program wrote.
+pub(super) fn check_version(line: &[u8]) -> io::Result<()> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    // Lines of the first programs have none; what is no line is another's to judge.
+    match serde_json::from_slice(line) {
+        Ok(Version { version }) => NewerVersion::check(version, VERSION),
+        Err(_) => Ok(()),
     }
 }
 
@@ -179,11 +204,15 @@ mod tests {
         let log_id = LogId(uuid::Uuid::from_u128(1));
         let letter = Letter::of(&record, log_id, "memory:a", "so \"bad\"\n", Micros(5));
         let line = letter.line().unwrap();
-        let read: Vec<Letter> = Letter::of_lines(&line, "memory:a").collect();
-        assert_eq!(read, [letter]);
-        assert_eq!(
-            Letter::of_lines(&line[..line.len() - 1], "memory:a").count(),
-            0
+        let read = |line: &[u8]| Letter::of_lines(line, "memory:a");
+        assert_eq!(read(&line).unwrap(), [letter]);
+        assert!(read(&line[..line.len() - 1]).unwrap().is_empty());
+        let newer = String::from_utf8(line).unwrap();
+        let newer = newer.replacen("\"version\":1", "\"version\":2", 1);
+        let error = read(newer.as_bytes()).unwrap_err().to_string();
+        assert!(
+            error.contains("format 2") && error.contains("up to 1"),
+            "{error}"
         );
     }
 }

@@ -20,6 +20,9 @@ use crate::schema::{LogId, SequenceNumber};
 use crate::pipeline::dead_letter::{DeadLetterFault, Key, address_of};
 use crate::pipeline::replayed::replayed_after;
 
+/// The version of the format that this program writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
 /// A row of a dead letter, by its key there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pipeline) struct Mark {
@@ -116,7 +119,7 @@ impl Journals {
     /// Makes a file durable, in place of the one that has its name; one without rows goes away.
     pub(super) fn store(&self, path: &Path, journal: &Journal) -> io::Result<()> {
         if !journal.rows.is_empty() {
-            let bytes = serde_json::to_vec(journal)?;
+            let bytes = durable::to_json(journal, VERSION)?;
             return durable::replace(self.disk.as_ref(), path, &bytes);
         }
         match self.disk.remove(path) {
@@ -130,7 +133,7 @@ impl Journals {
         for entry in self.disk.list(&self.folder)? {
             if entry.name.ends_with(".json") {
                 let path = self.folder.join(&entry.name);
-                let journal = serde_json::from_slice(&self.disk.read(&path)?)
+                let journal = durable::from_json(&self.disk.read(&path)?, VERSION)
                     .map_err(|error| io::Error::other(format!("{}: {error}", entry.name)))?;
                 journals.push((path, journal));
             }

@@ -6,7 +6,7 @@
 //! is sent. So rows are written once, and no row need be kept here. One JSON object a line:
 //!
 //! ```json
-//! {"log_id":"…","settled":7,"stream":"projects/…/streams/…"}     a stream is begun; all up to 7 is in the table
+//! {"version":1,"log_id":"…","settled":7,"stream":"projects/…"}    a stream is begun; all up to 7 is in the table
 //! {"offset":0,"end":500,"last":509}                              its rows from 0 to 500 reach up to number 509
 //! ```
 //!
@@ -22,6 +22,9 @@ use uuid::Uuid;
 
 use crate::durable::{self, Disk, DiskFile};
 use crate::schema::{LogId, Record, SequenceNumber};
+
+/// The version of the format that this program writes, and the newest that it reads; the first line says it for the file.
+const VERSION: u32 = 1;
 
 /// A longer file is begun anew when nothing is under way.
 const LONG_BYTES: u64 = 1 << 20;
@@ -83,7 +86,7 @@ impl Journal {
         let Some(first) = lines.next().filter(|line| !line.is_empty()) else {
             return Ok(journal);
         };
-        journal.head = Some(serde_json::from_slice(first)?);
+        journal.head = Some(durable::from_json(first, VERSION)?);
         for line in lines {
             journal.remember(serde_json::from_slice(line)?);
         }
@@ -171,7 +174,10 @@ impl Journal {
     fn begin(&mut self) -> io::Result<()> {
         self.appends.clear();
         self.file = None;
-        let mut line = serde_json::to_vec(&self.head)?;
+        let Some(head) = &self.head else {
+            return Ok(());
+        };
+        let mut line = durable::to_json(head, VERSION)?;
         line.push(b'\n');
         durable::replace(self.disk.as_ref(), &self.path, &line)?;
         let file = self.disk.open_writable(&self.path)?;
@@ -276,6 +282,34 @@ mod tests {
             let disk = Arc::new(disk.crash(1));
             assert_eq!(settled_after(&disk, rows), settled, "{rows}");
         }
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_read_and_a_newer_one_refused() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let golden = root.join("tests/fixtures/formats/1/bigquery_journal.jsonl");
+        let golden = std::fs::read_to_string(golden).unwrap();
+        let disk = Arc::new(SimulatedDisk::new());
+        let path = Path::new("/j/t.jsonl");
+        disk.create_dir_all(Path::new("/j")).unwrap();
+        durable::replace(disk.as_ref(), path, golden.as_bytes()).unwrap();
+        let journal = open(&disk);
+        assert_eq!(journal.settled(id(1)), Some(SequenceNumber(7)));
+        assert_eq!(journal.reached(600), 613);
+        assert!(
+            journal
+                .stream()
+                .is_some_and(|stream| stream.ends_with("/s"))
+        );
+
+        let newer = golden.replacen("\"version\":1", "\"version\":2", 1);
+        durable::replace(disk.as_ref(), path, newer.as_bytes()).unwrap();
+        let error = Journal::open(Arc::clone(&disk) as _, path).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("format 2") && error.contains("up to 1"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -87,6 +87,13 @@ pub struct Config {
     pub journal: Option<PathBuf>,
 }
 
+impl Config {
+    /// Kind and target, as the writer is called.
+    pub fn name(&self) -> String {
+        format!("bigquery:{}.{}.{}", self.project, self.dataset, self.table)
+    }
+}
+
 /// A table's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct TableName {
@@ -147,10 +154,7 @@ impl BigQueryWriter {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, WriteError> {
         Ok(Self {
-            name: format!(
-                "bigquery:{}.{}.{}",
-                config.project, config.dataset, config.table
-            ),
+            name: config.name(),
             ledger: Place::beside(config, ledger::SUFFIX),
             shards: Shards::new(config, disk, clock)?,
             flush_interval: config.flush_interval,

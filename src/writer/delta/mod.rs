@@ -111,6 +111,32 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Kind and target, as the writer is called.
+    ///
+    /// # Errors
+    /// The place cannot be that of a table.
+    pub fn name(&self) -> Result<String, Error> {
+        Ok(name_of(&Location::parse(&self.uri)?))
+    }
+}
+
+fn name_of(location: &Location) -> String {
+    format!("delta:{}", location.uri())
+}
+
+/// Whether files can be put and deleted where the table is or is to be, tried with a small one; whether it is there. Makes
+/// the folder, but no table.
+///
+/// # Errors
+/// Why they cannot.
+pub async fn probe(uri: &str) -> Result<bool, Error> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let store = Location::parse(uri)?.create(&disk)?;
+    tail::probe(&store).await?;
+    Ok(store.is_delta_table_location().await?)
+}
+
 /// The identity under which a table remembers the position of a log.
 fn app_id(log_id: LogId) -> String {
     format!("real-streaming-{log_id}")
@@ -182,7 +208,7 @@ impl DeltaWriter {
     ) -> Self {
         let (least, most) = (config.commit_interval, config.commit_interval_max);
         Self {
-            name: format!("delta:{}", location.uri()),
+            name: name_of(&location),
             location,
             clock,
             disk,

@@ -93,6 +93,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Kind and target, as the writer is called.
+    pub fn name(&self) -> String {
+        format!("pubsub:projects/{}/topics/{}", self.project, self.topic)
+    }
+}
+
 /// Publishes batches.
 #[derive(Debug)]
 pub struct PubSubWriter {
@@ -120,7 +127,7 @@ impl PubSubWriter {
         }
         Ok(Self {
             connection: Connection::new(config.emulator.as_deref())?,
-            name: format!("pubsub:{topic}"),
+            name: config.name(),
             topic,
             config,
             sent: Sent::default(),
