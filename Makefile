@@ -12,12 +12,12 @@ DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.18.5
 PROMTOOL := $(shell command -v promtool)
 
-.PHONY: run test browser pubsub mutants fuzz check deploy-check advisories sbom fmt generate
+.PHONY: run test browser pubsub strace mutants fuzz check deploy-check advisories sbom fmt generate
 
 run: ## builds and starts the collector with the embedded default
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
 
-test: venv browser pubsub ## installs what the tests need and runs all of them
+test: venv browser pubsub strace ## installs what the tests need and runs all of them
 	PYTHON="$(VENV)/bin/python" cargo test --workspace
 
 browser: ## Chromium, and what makes it trust the certificates of tests
@@ -26,7 +26,10 @@ browser: ## Chromium, and what makes it trust the certificates of tests
 pubsub: ## an emulator of Pub/Sub
 	@tests/pubsub/install.sh $(CACHE)/tools/bin
 
-mutants: venv browser pubsub ## breaks the code on purpose, one place at a time: each must turn a test red (docs/testing.md)
+strace: ## what shows calls of the system, and lets them fail
+	@tests/strace/install.sh
+
+mutants: venv browser pubsub strace ## breaks the code on purpose, one place at a time: each must turn a test red (docs/testing.md)
 	PYTHON="$(VENV)/bin/python" python3 -B mutants/run.py $(MUTANTS)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
