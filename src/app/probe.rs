@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, DestinationConfig, WriterConfig};
+use crate::config::{Config, DestinationConfig};
 use crate::durable::{Disk, RealDisk};
 use crate::ledger::one_line;
 
@@ -54,7 +54,7 @@ async fn open(destination: &DestinationConfig) -> Result<String, String> {
     let mut destination = destination.clone();
     match &mut destination.writer {
         #[cfg(feature = "delta")]
-        WriterConfig::Delta(config) => {
+        crate::config::WriterConfig::Delta(config) => {
             return match crate::writer::delta::probe(&config.uri).await {
                 Ok(true) => Ok("a file was put and deleted; the table is there".to_owned()),
                 Ok(false) => Ok("a file was put and deleted; the table will be made".to_owned()),
@@ -63,7 +63,7 @@ async fn open(destination: &DestinationConfig) -> Result<String, String> {
         }
         // That of a running collector is its own.
         #[cfg(feature = "bigquery")]
-        WriterConfig::BigQuery(config) => config.journal = None,
+        crate::config::WriterConfig::BigQuery(config) => config.journal = None,
         _ => {}
     }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -133,9 +133,9 @@ pub async fn time_at_destination(config: &Config) -> Option<Result<(String, Stri
         .destinations
         .iter()
         .find_map(|destination| match &destination.writer {
-            WriterConfig::BigQuery(config) => Some(config.endpoint.clone()),
+            crate::config::WriterConfig::BigQuery(config) => Some(config.endpoint.clone()),
             #[cfg(feature = "pubsub")]
-            WriterConfig::PubSub(config) if config.emulator.is_none() => {
+            crate::config::WriterConfig::PubSub(config) if config.emulator.is_none() => {
                 Some("https://pubsub.googleapis.com".to_owned())
             }
             _ => None,
