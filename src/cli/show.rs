@@ -93,6 +93,17 @@ fn show(arguments: &Arguments, config: &Config) -> io::Result<()> {
     }
 }
 
+/// The number up to which a table holds the log's rows.
+#[cfg(feature = "delta")]
+async fn stored_number(uri: &str, log_ids: &[LogId]) -> io::Result<SequenceNumber> {
+    let mut stored = SequenceNumber::ZERO;
+    for log_id in log_ids {
+        let position = crate::writer::delta::position(uri, *log_id).await;
+        stored = stored.max(position.map_err(io::Error::other)?.unwrap_or_default());
+    }
+    Ok(stored)
+}
+
 /// The newest rows of the table, oldest first, and the number up to which it holds the log's.
 #[cfg(feature = "delta")]
 fn stored_rows(
@@ -117,16 +128,14 @@ fn stored_rows(
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut stored = SequenceNumber::ZERO;
-        for log_id in log_ids {
-            stored = stored.max(
-                delta::position(uri, *log_id)
-                    .await
-                    .map_err(io::Error::other)?
-                    .unwrap_or_default(),
-            );
-        }
-        let newest = delta::newest(uri, rows).await.map_err(io::Error::other)?;
+        // Rows and number must be of one version of the table, or what is committed between would be shown twice.
+        let (newest, stored) = loop {
+            let before = stored_number(uri, log_ids).await?;
+            let newest = delta::newest(uri, rows).await.map_err(io::Error::other)?;
+            if stored_number(uri, log_ids).await? == before {
+                break (newest, before);
+            }
+        };
         let mut lines = arrow_json::LineDelimitedWriter::new(Vec::new());
         lines
             .write(&newest)
