@@ -88,8 +88,11 @@ pub(super) fn check_offset(
     )))
 }
 
-/// What is wrong with rows, of those that are checked.
-pub(super) fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowError> {
+/// Refuses rows with which something is wrong, of those that are checked.
+///
+/// # Errors
+/// Each row that is refused, or the end of the connection.
+pub(super) fn check_rows(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Result<(), No> {
     let today = row::today();
     let mut errors = Vec::new();
     for (index, encoded) in rows.iter().enumerate() {
@@ -105,6 +108,9 @@ pub(super) fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowE
                     .poisons
                     .iter()
                     .find(|poison| poison.takes(&row.values));
+                if poison.is_some_and(|poison| poison.ends_connection) {
+                    return Err(Status::invalid_argument("The request is not valid.").into());
+                }
                 poison.map(|poison| format!("Field {}: it is poison", poison.column))
             }
             Err(fault) => Some(fault),
@@ -117,7 +123,10 @@ pub(super) fn faults(state: &mut State, plan: &Plan, rows: &[Bytes]) -> Vec<RowE
             });
         }
     }
-    errors
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(No::Rows(errors))
 }
 
 /// A table or stream that is not there.

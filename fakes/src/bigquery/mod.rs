@@ -236,10 +236,20 @@ impl BigQuery {
 
     /// Refuses rows by the value of a column, given by its path; null if it is absent.
     pub fn poison(&self, column: &str, is_poison: impl Fn(&Value) -> bool + Send + 'static) {
-        let poison = Poison {
-            column: column.to_owned(),
-            is_poison: Box::new(is_poison),
-        };
+        self.fake
+            .lock()
+            .poisons
+            .push(Poison::new(column, is_poison));
+    }
+
+    /// Like [`BigQuery::poison`], but the connection ends and nobody says which row it was.
+    pub fn end_connection_at(
+        &self,
+        column: &str,
+        is_poison: impl Fn(&Value) -> bool + Send + 'static,
+    ) {
+        let mut poison = Poison::new(column, is_poison);
+        poison.ends_connection = true;
         self.fake.lock().poisons.push(poison);
     }
 

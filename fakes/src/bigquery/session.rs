@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 
 use super::append::taken_over;
-use super::judgement::{No, check_offset, faults, no_inside};
+use super::judgement::{No, check_offset, check_rows, no_inside};
 use super::plan::{Mismatch, Plan};
 
 use super::state::State;
@@ -95,10 +95,7 @@ impl Session {
         }
         let (plan, updated_schema) = self.plan(state, &name, &path)?;
         let offset = check_offset(state, &name, request.offset, &rows, &path)?;
-        let errors = faults(state, &plan, &rows);
-        if !errors.is_empty() {
-            return Err(No::Rows(errors));
-        }
+        check_rows(state, &plan, &rows)?;
         if !name.is_default() {
             state.stream(&name)?.append(&rows);
         }

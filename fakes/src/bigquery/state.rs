@@ -22,9 +22,19 @@ pub(super) struct Poison {
     /// Path of a column, such as `device.category`.
     pub column: String,
     pub is_poison: Box<dyn Fn(&Value) -> bool + Send>,
+    /// Whether the connection ends, and nobody says which row it was.
+    pub ends_connection: bool,
 }
 
 impl Poison {
+    pub(super) fn new(column: &str, is_poison: impl Fn(&Value) -> bool + Send + 'static) -> Self {
+        Self {
+            column: column.to_owned(),
+            is_poison: Box::new(is_poison),
+            ends_connection: false,
+        }
+    }
+
     pub(super) fn takes(&self, row: &Value) -> bool {
         let value = self
             .column

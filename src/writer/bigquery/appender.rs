@@ -81,6 +81,8 @@ struct Progress {
 struct Sent {
     pending: Pending,
     generation: u64,
+    /// Whether nothing else was under way on a connection that had answered before.
+    was_idle: bool,
     /// Rows before them that were there already.
     skipped: usize,
     rows: usize,
@@ -153,6 +155,19 @@ impl Appender {
         previous: Option<SequenceNumber>,
         records: &[Record],
     ) -> Result<(), Reaction> {
+        match self.append_once(log_id, previous, records).await {
+            // That is no failure: another connection takes them.
+            Err(Reaction::Stale(_)) => self.append_once(log_id, previous, records).await,
+            result => result,
+        }
+    }
+
+    async fn append_once(
+        &self,
+        log_id: LogId,
+        previous: Option<SequenceNumber>,
+        records: &[Record],
+    ) -> Result<(), Reaction> {
         let Some(sent) = self.hand_over(log_id, previous, records).await? else {
             return Ok(());
         };
@@ -160,7 +175,7 @@ impl Appender {
         let (offset, before, last) = (sent.offset, sent.before, sent.last);
         let reaction = match sent.pending.answer(self.answer_timeout).await {
             Ok(answer) => in_stream(&answer, sent.rows),
-            Err(status) => at_the_end(&status),
+            Err(status) => at_the_end(&status, sent.was_idle),
         };
         let mut state = self.state.lock().await;
         if state.generation == generation {
@@ -243,6 +258,7 @@ impl Appender {
             ));
         }
         let before = open.progress.handed_over;
+        let was_idle = open.is_introduced && open.progress.is_quiet();
         if let (Some(journal), Some(offset)) = (journal.as_mut(), open.offset)
             && let Err(error) = block_in_place(|| journal.append(offset, records))
         {
@@ -255,7 +271,7 @@ impl Appender {
             Ok(pending) => pending,
             Err(status) => {
                 state.end();
-                return Err(unknown(&status));
+                return Err(at_the_end(&status, was_idle));
             }
         };
         open.offset = offset.map(|offset| offset + records.len() as u64);
@@ -263,6 +279,7 @@ impl Appender {
         Ok(Some(Sent {
             pending,
             generation,
+            was_idle,
             skipped,
             rows: records.len(),
             offset,
@@ -416,6 +433,7 @@ impl State {
             Reaction::NoTable(_)
             | Reaction::StreamEnded(_)
             | Reaction::Ended(_)
+            | Reaction::Stale(_)
             | Reaction::Unknown(_)
             | Reaction::Operator(_) => false,
         };
@@ -450,11 +468,15 @@ fn in_stream(answer: &AppendRowsResponse, rows: usize) -> Reaction {
 }
 
 /// What the end of a connection asks for before the answer came. Whether the rows were written is not known,
-/// whatever its code says of the request that ended it.
-fn at_the_end(status: &Status) -> Reaction {
+/// whatever its code says of the request that ended it. One that was idle before may have ended by itself: servers close
+/// what nobody uses.
+fn at_the_end(status: &Status, was_idle: bool) -> Reaction {
     match Reaction::of_status(status) {
         found @ (Reaction::NoTable(_) | Reaction::StreamEnded(_) | Reaction::Operator(_)) => found,
         Reaction::Something(text) => Reaction::Ended(text),
+        _ if was_idle && status.code() != Code::DeadlineExceeded => {
+            Reaction::Stale(status.to_string())
+        }
         _ => Reaction::Unknown(status.to_string()),
     }
 }

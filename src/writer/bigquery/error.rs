@@ -39,6 +39,8 @@ pub(super) enum Reaction {
     StreamEnded(String),
     /// The connection ended because of a request in which something is wrong; whether others were written is not known.
     Ended(String),
+    /// A connection that nobody had used for a while ended before the answer; whether it was written is not known.
+    Stale(String),
     /// Too much at once; nothing was written.
     Throttled(String),
     /// Whether it was written is not known.
@@ -66,6 +68,7 @@ impl Reaction {
             | Self::NoTable(text)
             | Self::StreamEnded(text)
             | Self::Ended(text)
+            | Self::Stale(text)
             | Self::Unknown(text) => WriteError::transient(text),
         }
     }
@@ -205,6 +208,7 @@ mod tests {
             Reaction::NoTable(_) => "no table",
             Reaction::StreamEnded(_) => "stream ended",
             Reaction::Ended(_) => "ended",
+            Reaction::Stale(_) => "stale",
             Reaction::Throttled(_) => "throttled",
             Reaction::Unknown(_) => "unknown",
             Reaction::Operator(_) => "operator",

@@ -25,12 +25,14 @@ async fn large_events_that_wait_together_go_in_several_requests() {
 async fn what_ends_a_connection_is_found_by_halving_too() {
     let bigquery = bigquery().await;
     let collector = collector(&bigquery, &folder()).await;
-    let invalid = Fault::Status(tonic::Code::InvalidArgument, "The request is not valid.");
-    bigquery.fail(Call::Append, invalid, When::Next(3));
+    bigquery.end_connection_at("event_id", |id| id == "37");
     collector.takes(&array(0..100)).await;
     all_delivered(&collector).await;
-    each_once(&bigquery, (0..100).map(|id| id.to_string()), "ended");
-    assert!(collector.dead_letters().is_empty());
+    let others = (0..100).filter(|id| *id != 37).map(|id| id.to_string());
+    each_once(&bigquery, others, "ended");
+    let letters = collector.dead_letters();
+    assert_eq!(letters.len(), 1, "{letters:#?}");
+    assert!(letters[0]["reason"].to_string().contains("not valid"));
     collector.stop().await;
 }
 
