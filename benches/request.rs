@@ -4,8 +4,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use real_streaming::clock::Micros;
+use real_streaming::enrich::explain::Explanation;
 use real_streaming::enrich::{Config, Enricher, Visit};
 use real_streaming::http::streaming::payload::{Parsed, Payloads, parse};
 
@@ -78,25 +80,39 @@ fn parsed() -> Parsed {
     }
 }
 
-fn visit() -> Visit<'static> {
+fn headers() -> HeaderMap {
+    let headers = [
+        ("user-agent", USER_AGENT),
+        ("accept-language", "en-US,en;q=0.9"),
+        ("x-client-geo-country", "UA"),
+        ("x-client-geo-region", "UA77"),
+        ("x-client-geo-city", "Chernivtsi"),
+    ];
+    let headers = headers.map(|(name, text)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(text),
+        )
+    });
+    headers.into_iter().collect()
+}
+
+fn visit(headers: &HeaderMap) -> Visit<'_> {
     Visit {
         received_at: Micros(1_795_221_000_000_000),
         stream_id: "4711".into(),
         user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
         client_ip: "203.0.113.9".parse().ok(),
-        user_agent: Some(USER_AGENT.into()),
-        accept_language: Some("en-US,en;q=0.9".into()),
-        geo_country: Some("UA".into()),
-        geo_region: Some("UA77".into()),
-        geo_city: Some("Chernivtsi".into()),
+        headers,
     }
 }
 
 fn request(criterion: &mut Criterion) {
     let enricher = Enricher::new(Config::default());
-    let visit = visit();
+    let headers = headers();
+    let visit = visit(&headers);
     let mut row = *parsed().event;
-    enricher.event(&mut row, &visit, None);
+    enricher.event(&mut row, &visit, None, &mut Explanation::unasked());
     let mut buffer = Vec::with_capacity(4096);
 
     criterion.bench_function("floor: derived parser", |bencher| {
@@ -110,7 +126,12 @@ fn request(criterion: &mut Criterion) {
                 client_timestamp,
                 ..
             } = parsed();
-            enricher.event(&mut event, &visit, client_timestamp);
+            enricher.event(
+                &mut event,
+                &visit,
+                client_timestamp,
+                &mut Explanation::unasked(),
+            );
             event
         });
     });
@@ -127,7 +148,12 @@ fn request(criterion: &mut Criterion) {
                 client_timestamp,
                 ..
             } = parsed();
-            enricher.event(&mut event, &visit, client_timestamp);
+            enricher.event(
+                &mut event,
+                &visit,
+                client_timestamp,
+                &mut Explanation::unasked(),
+            );
             buffer.clear();
             event.encode(&mut buffer)
         });

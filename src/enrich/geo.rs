@@ -3,7 +3,7 @@
 //! A country code becomes an English name with its continent, as GA4 has it; the codes themselves go
 //! to `collector.geo`. Names of regions are kept as they come. Nothing is looked up by address.
 
-use std::borrow::Cow;
+use http::HeaderName;
 
 use super::{Visit, collector};
 use crate::schema::{CollectorGeo, Event, Geo};
@@ -12,22 +12,23 @@ mod countries;
 
 use countries::Country;
 
+/// Headers of the load balancer.
+pub(super) const COUNTRY: HeaderName = HeaderName::from_static("x-client-geo-country");
+const STATE: HeaderName = HeaderName::from_static("x-client-geo-state");
+const REGION: HeaderName = HeaderName::from_static("x-client-geo-region");
+const CITY: HeaderName = HeaderName::from_static("x-client-geo-city");
+
 /// Longest place name that is stored, in bytes.
 const MAX_NAME: usize = 200;
 
-/// The text of a header: UTF-8, or Latin-1 where it is no UTF-8.
-pub fn header_text(value: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(value) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(value.iter().copied().map(char::from).collect()),
-    }
-}
-
 /// Fills in the place.
 pub(super) fn fill(event: &mut Event, visit: &Visit<'_>) {
-    let country = place(visit.geo_country.as_deref());
-    let region = place(visit.geo_region.as_deref());
-    let city = place(visit.geo_city.as_deref());
+    let country = visit.header(&COUNTRY);
+    let region = visit.header(&STATE).or_else(|| visit.header(&REGION));
+    let city = visit.header(&CITY);
+    let country = place(country.as_deref());
+    let region = place(region.as_deref());
+    let city = place(city.as_deref());
     if country.is_none() && region.is_none() && city.is_none() {
         return;
     }
@@ -97,14 +98,14 @@ fn region_code(name: &str, country: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::visit::headers;
     use super::countries::COUNTRIES;
     use super::*;
 
     fn located(country: &str, region: &str, city: &str) -> Event {
+        let headers = headers([(COUNTRY, country), (REGION, region), (CITY, city)]);
         let visit = Visit {
-            geo_country: Some(country.into()),
-            geo_region: Some(region.into()),
-            geo_city: Some(city.into()),
+            headers: &headers,
             ..Visit::default()
         };
         let mut event = Event::default();
@@ -144,11 +145,7 @@ mod tests {
     #[test]
     fn unknown_and_junk_are_null() {
         assert!(located("ZZ", "", " ").geo.is_none());
-        assert!(
-            located("ZZ\tDROP", "\u{1b}[2J", &"x".repeat(201))
-                .geo
-                .is_none()
-        );
+        assert!(located("ZZ\tDROP", "\t", &"x".repeat(201)).geo.is_none());
         assert!(located("", "?", "-").collector.is_none());
     }
 
@@ -172,12 +169,6 @@ mod tests {
                 "{region} in {country:?}"
             );
         }
-    }
-
-    #[test]
-    fn header_bytes_are_read_as_utf8_first() {
-        assert_eq!(header_text("São Paulo".as_bytes()), "São Paulo");
-        assert_eq!(header_text(b"S\xe3o Paulo"), "São Paulo");
     }
 
     #[test]

@@ -4,21 +4,26 @@
 //! nothing of HTTP but the values of headers, which the intake puts into a [`Visit`]. A bad header or
 //! address never costs an event: what cannot be understood stays null or becomes a warning.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
+use http::header;
 
 use crate::clock::Micros;
 use crate::schema::{Collector, Device, Event, EventDimensions, WebInfo};
 
+use self::explain::{Explanation, Step};
+
 pub mod client_ip;
 mod commerce;
 mod device;
+pub mod explain;
 pub mod geo;
 pub mod identity;
 mod language;
 mod time;
 mod traffic_source;
 mod url;
+mod visit;
+
+pub use visit::Visit;
 
 /// Most warnings that a row holds.
 pub const MAX_WARNINGS: usize = 20;
@@ -65,29 +70,6 @@ pub enum IpPolicy {
     None,
 }
 
-/// What the server knows of a request; the same for all events in it.
-#[derive(Clone, Debug, Default)]
-pub struct Visit<'a> {
-    /// When the request was received.
-    pub received_at: Micros,
-    /// Last segment of the path.
-    pub stream_id: Cow<'a, str>,
-    /// Id of the browser, by [`identity::user_pseudo_id`].
-    pub user_pseudo_id: Cow<'a, str>,
-    /// Address of the client, by [`client_ip::client_ip`].
-    pub client_ip: Option<IpAddr>,
-    /// The header of this name, as are those that follow; texts by [`geo::header_text`].
-    pub user_agent: Option<Cow<'a, str>>,
-    /// Accept-Language.
-    pub accept_language: Option<Cow<'a, str>>,
-    /// X-Client-Geo-Country.
-    pub geo_country: Option<Cow<'a, str>>,
-    /// X-Client-Geo-State, else X-Client-Geo-Region.
-    pub geo_region: Option<Cow<'a, str>>,
-    /// X-Client-Geo-City.
-    pub geo_city: Option<Cow<'a, str>>,
-}
-
 /// Enriches events. One is made at start and shared.
 #[derive(Debug)]
 pub struct Enricher {
@@ -111,10 +93,21 @@ impl Enricher {
     }
 
     /// Fills in all that can be known of an event. `client_timestamp` is when it happened by the client's clock, if it said so.
-    pub fn event(&self, event: &mut Event, visit: &Visit<'_>, client_timestamp: Option<Micros>) {
+    pub fn event(
+        &self,
+        event: &mut Event,
+        visit: &Visit<'_>,
+        client_timestamp: Option<Micros>,
+        explanation: &mut Explanation,
+    ) {
         event.platform = Some("WEB".to_owned());
         event.stream_id = Some(visit.stream_id.clone().into_owned());
         event.ip = client_ip::stored(visit.client_ip, self.ip);
+        explanation.step(|| {
+            Step::new("client_ip", format!("ENRICH__IP is {:?}", self.ip))
+                .saw("the client's address", visit.client_ip)
+                .filled("ip", event.ip.as_ref())
+        });
 
         time::stamp(event, visit.received_at, client_timestamp, &self.time_zone);
         identity::fill(event, visit);
@@ -130,15 +123,13 @@ impl Enricher {
     fn fill_device(&self, event: &mut Event, visit: &Visit<'_>) {
         let mut device = Device {
             language: visit
-                .accept_language
+                .header(&header::ACCEPT_LANGUAGE)
                 .as_deref()
                 .and_then(language::preferred),
             ..Device::default()
         };
-        let user_agent = visit
-            .user_agent
-            .as_deref()
-            .filter(|text| !text.trim().is_empty());
+        let user_agent = visit.header(&header::USER_AGENT);
+        let user_agent = user_agent.as_deref().filter(|text| !text.trim().is_empty());
         if let Some(user_agent) = user_agent {
             let user_agent = prefix(user_agent, MAX_USER_AGENT);
             let collector = collector(event);
@@ -201,6 +192,7 @@ fn prefix(text: &str, max_bytes: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::visit::headers;
     use super::*;
     use crate::schema::{EventParam, Value};
 
@@ -216,7 +208,7 @@ mod tests {
             }],
             ..Event::default()
         };
-        Enricher::new(config).event(&mut event, visit, None);
+        Enricher::new(config).event(&mut event, visit, None, &mut Explanation::unasked());
         event
     }
 
@@ -236,7 +228,12 @@ mod tests {
         assert_eq!(collector.click_ids.len(), 1);
 
         let mut bare = Event::default();
-        Enricher::new(Config::default()).event(&mut bare, &Visit::default(), None);
+        Enricher::new(Config::default()).event(
+            &mut bare,
+            &Visit::default(),
+            None,
+            &mut Explanation::unasked(),
+        );
         assert_eq!(
             (bare.device, bare.event_dimensions, bare.collector),
             (None, None, None)
@@ -246,8 +243,10 @@ mod tests {
     #[test]
     fn the_language_needs_no_user_agent() {
         let visit = Visit {
-            accept_language: Some("uk-UA".into()),
-            user_agent: Some(" ".into()),
+            headers: &headers([
+                (header::ACCEPT_LANGUAGE, "uk-UA"),
+                (header::USER_AGENT, " "),
+            ]),
             ..Visit::default()
         };
         let event = enriched(Config::default(), &visit);
@@ -258,7 +257,7 @@ mod tests {
     #[test]
     fn geo_headers_count_only_where_they_are_trusted() {
         let visit = Visit {
-            geo_country: Some("UA".into()),
+            headers: &headers([(geo::COUNTRY, "UA")]),
             ..Visit::default()
         };
         assert!(enriched(Config::default(), &visit).geo.is_some());
@@ -272,7 +271,7 @@ mod tests {
     #[test]
     fn a_long_user_agent_is_cut_between_characters() {
         let visit = Visit {
-            user_agent: Some("é".repeat(5000).into()),
+            headers: &headers([(header::USER_AGENT, &"é".repeat(5000))]),
             ..Visit::default()
         };
         let stored = enriched(Config::default(), &visit)

@@ -5,18 +5,14 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
+use http::HeaderName;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, header};
 
-use crate::enrich::{Visit, client_ip, geo, identity};
+use crate::enrich::{Visit, client_ip, identity};
 
 use super::{Shared, cookie};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const GEO_COUNTRY: HeaderName = HeaderName::from_static("x-client-geo-country");
-const GEO_STATE: HeaderName = HeaderName::from_static("x-client-geo-state");
-const GEO_REGION: HeaderName = HeaderName::from_static("x-client-geo-region");
-const GEO_CITY: HeaderName = HeaderName::from_static("x-client-geo-city");
 
 pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
     let headers = &head.headers;
@@ -25,11 +21,7 @@ pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) ->
         stream_id: Cow::Borrowed(stream_id),
         user_pseudo_id: identity::user_pseudo_id(cookie::sent(headers)),
         client_ip: client_ip(head, shared.trusted_hops),
-        user_agent: text(headers, &header::USER_AGENT),
-        accept_language: text(headers, &header::ACCEPT_LANGUAGE),
-        geo_country: text(headers, &GEO_COUNTRY),
-        geo_region: text(headers, &GEO_STATE).or_else(|| text(headers, &GEO_REGION)),
-        geo_city: text(headers, &GEO_CITY),
+        headers,
     }
 }
 
@@ -39,10 +31,4 @@ pub(super) fn client_ip(head: &Parts, trusted_hops: usize) -> Option<IpAddr> {
     let forwarded = head.headers.get_all(FORWARDED_FOR).iter();
     let forwarded = forwarded.filter_map(|value| value.to_str().ok());
     client_ip::client_ip(forwarded, peer.map(|peer| peer.0.ip()), trusted_hops)
-}
-
-/// A header as text, if it is there and not empty.
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
-    let value = headers.get(name)?;
-    Some(geo::header_text(value.as_bytes())).filter(|text| !text.is_empty())
 }

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use real_streaming::clock::Micros;
+use real_streaming::enrich::explain::Explanation;
 use real_streaming::enrich::{Config, Enricher, Visit};
 use real_streaming::http::streaming::payload::{Parsed, Payloads, parse};
 use real_streaming::schema::Event;
@@ -26,20 +28,34 @@ fn headers_beside(body: &Path) -> Headers {
 }
 
 fn enriched(parsed: Parsed, headers: &Headers) -> Event {
-    let header = |name: &str| headers.get(name).map(|value| value.as_str().into());
+    let named = |name: &str| headers.get(name).map(String::as_str);
+    let headers: HeaderMap = [
+        ("user-agent", named("user-agent")),
+        ("accept-language", named("accept-language")),
+        ("x-client-geo-country", Some("UA")),
+        ("x-client-geo-region", Some("UA77")),
+        ("x-client-geo-city", Some("Chernivtsi")),
+    ]
+    .into_iter()
+    .filter_map(|(name, text)| {
+        let value = HeaderValue::from_bytes(text?.as_bytes()).ok()?;
+        Some((HeaderName::from_static(name), value))
+    })
+    .collect();
     let visit = Visit {
         received_at: RECEIVED,
         stream_id: "4711".into(),
         user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
         client_ip: "203.0.113.9".parse().ok(),
-        user_agent: header("user-agent"),
-        accept_language: header("accept-language"),
-        geo_country: Some("UA".into()),
-        geo_region: Some("UA77".into()),
-        geo_city: Some("Chernivtsi".into()),
+        headers: &headers,
     };
     let mut event = *parsed.event;
-    Enricher::new(Config::default()).event(&mut event, &visit, parsed.client_timestamp);
+    Enricher::new(Config::default()).event(
+        &mut event,
+        &visit,
+        parsed.client_timestamp,
+        &mut Explanation::unasked(),
+    );
     if !parsed.event_id_given {
         event.event_id = Some("(new)".to_owned());
     }

@@ -15,6 +15,7 @@ use http::{HeaderValue, StatusCode, header};
 use prost::Message;
 
 use crate::enrich::Visit;
+use crate::enrich::explain::Explanation;
 use crate::ledger::Origin;
 use crate::pipeline::{NotAppended, NotKept, Receipt, Refused, event_key};
 
@@ -284,9 +285,12 @@ fn append(
         Fault::Field(fault)
     })?;
     let mut event = parsed.event;
-    shared
-        .enricher
-        .event(&mut event, visit, parsed.client_timestamp);
+    shared.enricher.event(
+        &mut event,
+        visit,
+        parsed.client_timestamp,
+        &mut Explanation::unasked(),
+    );
     let key = parsed.event_id_given.then(|| {
         let name = event.event_name.as_deref().unwrap_or_default();
         let id = event.event_id.as_deref().unwrap_or_default();

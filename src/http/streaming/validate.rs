@@ -1,4 +1,5 @@
-//! `?validate=1`: what rows a request would become. For those with the admin token; nothing is stored or counted.
+//! `?validate=1`: what rows a request would become, and with `&explain=1` why. For those with the admin token; nothing
+//! is stored or counted.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::payload::{Parsed, Payloads};
 use super::{Shared, checked_stream_id, payloads, query_payloads};
+use crate::enrich::explain::Explanation;
 use crate::http::{Detail, Error, body, extract};
 use crate::schema;
 
@@ -18,23 +20,28 @@ use crate::schema;
 /// # Errors
 /// It asks for something else: to store what was only to be tried out would be wrong.
 pub(super) fn is_asked(head: &Parts) -> Result<bool, Error> {
-    let Some(query) = head.uri.query().filter(|query| query.contains("validate")) else {
+    flag(head, "validate")
+}
+
+/// A flag of the query: absent, `1`/`true` or `0`/`false`.
+fn flag(head: &Parts, flag: &'static str) -> Result<bool, Error> {
+    let Some(query) = head.uri.query().filter(|query| query.contains(flag)) else {
         return Ok(false);
     };
-    let mut is_asked = false;
+    let mut is_set = false;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if name == "validate" {
-            is_asked = match &*value {
+        if name == flag {
+            is_set = match &*value {
                 "1" | "true" => true,
                 "0" | "false" => false,
-                _ => return Err(Error::BadRequest("validate must be 1 or 0".to_owned())),
+                _ => return Err(Error::BadRequest(format!("{flag} must be 1 or 0"))),
             };
         }
     }
-    Ok(is_asked)
+    Ok(is_set)
 }
 
-/// The answer: one element of `events` for each event, with its `row` and `warnings`. If an event is wrong, the error that
+/// The answer: one element of `events` for each event, with its `row`, `warnings` and, if asked for, `steps`. If an event is wrong, the error that
 /// sending would have given, and null in its place.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
@@ -43,6 +50,7 @@ pub(super) async fn answer(
 ) -> Result<Response, Error> {
     shared.admin.check(&head.uri, &head.headers)?;
     checked_stream_id(head)?;
+    let is_explained = flag(head, "explain")?;
     let payloads = match posted {
         Some(posted) => {
             let body = body::read(&head.headers, posted, &shared.body).await?;
@@ -57,7 +65,7 @@ pub(super) async fn answer(
     let (mut events, mut details) = (Vec::new(), Vec::new());
     for (index, parsed) in all.into_iter().enumerate() {
         match parsed {
-            Ok(parsed) => events.push(row(shared, head, parsed)),
+            Ok(parsed) => events.push(row(shared, head, parsed, is_explained)),
             Err(fault) => {
                 events.push(Value::Null);
                 details.push(Detail {
@@ -80,17 +88,28 @@ pub(super) async fn answer(
     Ok((error.status(), axum::Json(answer)).into_response())
 }
 
-fn row(shared: &Shared, head: &Parts, parsed: Parsed) -> Value {
+fn row(shared: &Shared, head: &Parts, parsed: Parsed, is_explained: bool) -> Value {
     let visit = extract::visit(shared, super::stream_id(head), head);
     let mut event = parsed.event;
-    shared
-        .enricher
-        .event(&mut event, &visit, parsed.client_timestamp);
+    let mut explanation = match is_explained {
+        true => Explanation::asked(),
+        false => Explanation::unasked(),
+    };
+    shared.enricher.event(
+        &mut event,
+        &visit,
+        parsed.client_timestamp,
+        &mut explanation,
+    );
     let mut text = Vec::new();
     let row = schema::json::write_row(&event.encode_to_vec(), &mut text)
         .ok()
         .and_then(|()| serde_json::from_slice::<Value>(&text).ok())
         .unwrap_or_default();
     let warnings = row.pointer("/collector/warnings").cloned();
-    json!({"row": row, "warnings": warnings.unwrap_or_else(|| json!([]))})
+    let mut answer = json!({"row": row, "warnings": warnings.unwrap_or_else(|| json!([]))});
+    if is_explained {
+        answer["steps"] = json!(explanation.into_steps());
+    }
+    answer
 }
