@@ -26,7 +26,7 @@ impl Totals {
     /// The totals of earlier processes; none if there were none. A damaged file costs counts, not events.
     pub(super) fn load(&self) -> io::Result<IntakeTotals> {
         match self.disk.read(&self.path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            Ok(bytes) => Ok(durable::unseal(&bytes).unwrap_or_else(|error| {
                 tracing::error!(alarm = "totals_damaged", %error, "totals of earlier processes cannot be read; they begin anew");
                 IntakeTotals::default()
             })),
@@ -37,8 +37,7 @@ impl Totals {
 
     /// Writes the totals down. Blocks.
     pub(super) fn store(&self, ledger: &Ledger) {
-        let stored = serde_json::to_vec(&ledger.intake())
-            .map_err(io::Error::from)
+        let stored = durable::seal(&ledger.intake())
             .and_then(|bytes| durable::replace(self.disk.as_ref(), &self.path, &bytes));
         if let Err(error) = stored {
             tracing::warn!(%error, "totals were not written down");

@@ -12,11 +12,13 @@ use std::io;
 use std::path::Path;
 
 mod real;
+mod sealed;
 mod simulated;
 #[cfg(test)]
 mod tests;
 
 pub use real::{FileSystem, RealDisk};
+pub use sealed::{seal, unseal};
 pub use simulated::{Fault, SimulatedDisk};
 
 /// A file in a directory.

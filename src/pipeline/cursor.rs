@@ -95,7 +95,7 @@ impl Cursors {
     /// # Errors
     /// Errors of the disk; the cursor is then what it was.
     pub fn store(&self, cursor: &Cursor) -> io::Result<()> {
-        let bytes = serde_json::to_vec(cursor)?;
+        let bytes = durable::seal(cursor)?;
         durable::replace(self.disk.as_ref(), &self.path(&cursor.destination), &bytes)
     }
 
@@ -136,9 +136,7 @@ impl Cursors {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fault(error)),
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| fault(error.into()))
+        durable::unseal(&bytes).map(Some).map_err(fault)
     }
 
     fn path(&self, destination: &str) -> PathBuf {

@@ -2,11 +2,17 @@
 //!
 //! Credentials are Application Default Credentials (<https://cloud.google.com/docs/authentication/application-default-credentials>);
 //! tokens are cached and renewed early by the library. An endpoint with `http://` asks for none: emulators and tests.
+//!
+//! The library gives up for good after an answer that it takes for final, such as one that is no JSON, waits without end
+//! for one that does not come, and keeps a token that the service has ceased to take. Each time the credentials are made
+//! anew, so that nobody has to restart the collector.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials};
 use http::{Extensions, HeaderMap};
+use tonic::Code;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
@@ -20,11 +26,14 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A token comes from this machine or from one nearby.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Where a service is, and who asks.
 #[derive(Debug)]
 pub(super) struct Access {
     endpoint: String,
-    credentials: Option<Credentials>,
+    credentials: Option<Mutex<Credentials>>,
 }
 
 impl Access {
@@ -36,12 +45,7 @@ impl Access {
         let credentials = if endpoint.starts_with("http://") {
             None
         } else {
-            let credentials = Builder::default().with_scopes([SCOPE]).build();
-            Some(credentials.map_err(|error| {
-                WriteError::fatal(format!(
-                    "there are no credentials for Google Cloud ({error}): run `gcloud auth application-default login`, or give the machine a service account"
-                ))
-            })?)
+            Some(Mutex::new(credentials()?))
         };
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
@@ -62,13 +66,39 @@ impl Access {
         let Some(credentials) = &self.credentials else {
             return Ok(HeaderMap::new());
         };
-        match credentials.headers(Extensions::new()).await {
-            Ok(CacheableResource::New { data, .. }) => Ok(data),
+        let current = credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let asked = tokio::time::timeout(TOKEN_TIMEOUT, current.headers(Extensions::new()));
+        let why = match asked.await {
+            Ok(Ok(CacheableResource::New { data, .. })) => return Ok(data),
             // Only said to those who show a tag.
-            Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
-            Err(error) => Err(WriteError::transient(format!(
-                "no token can be had for Google Cloud: {error}"
-            ))),
+            Ok(Ok(CacheableResource::NotModified)) => return Ok(HeaderMap::new()),
+            Ok(Err(error)) => with_causes(&error),
+            Err(_elapsed) => format!("no answer within {} s", TOKEN_TIMEOUT.as_secs()),
+        };
+        self.renew();
+        Err(WriteError::transient(format!(
+            "no token can be had for Google Cloud: {why}"
+        )))
+    }
+
+    /// The credentials are made anew: the token that there is was of no use. Keeps them if there are none any more.
+    pub(super) fn renew(&self) {
+        let Some(mutex) = &self.credentials else {
+            return;
+        };
+        match credentials() {
+            Ok(new) => *mutex.lock().unwrap_or_else(PoisonError::into_inner) = new,
+            Err(error) => tracing::warn!(%error, "the credentials cannot be read again"),
+        }
+    }
+
+    /// Draws the consequence of an answer over gRPC for the token.
+    pub(super) fn answered(&self, code: Code) {
+        if code == Code::Unauthenticated {
+            self.renew();
         }
     }
 
@@ -100,4 +130,24 @@ impl Access {
         };
         Ok(endpoint.connect_lazy())
     }
+}
+
+fn credentials() -> Result<Credentials, WriteError> {
+    Builder::default().with_scopes([SCOPE]).build().map_err(|error| {
+        WriteError::fatal(format!(
+            "there are no credentials for Google Cloud ({error}): run `gcloud auth application-default login`, or give the machine a service account"
+        ))
+    })
+}
+
+/// An error of the library says little without what is behind it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -15,9 +15,14 @@ mod bigquery_fake;
 mod binary;
 mod browser;
 mod consume;
+#[cfg(feature = "bigquery")]
+mod credentials;
+mod damaged;
 mod dead_letters;
 mod delivery;
 mod deployment;
+#[cfg(feature = "bigquery")]
+mod distance;
 mod docs;
 mod door;
 mod durability;
@@ -28,6 +33,8 @@ mod generated;
 mod golden;
 mod hostile;
 mod independent;
+#[cfg(feature = "bigquery")]
+mod injected;
 mod ledger_rows;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod letters;
@@ -45,5 +52,7 @@ mod senders;
 mod several;
 #[cfg(feature = "bigquery")]
 mod side_table;
+#[cfg(feature = "bigquery")]
+mod signals;
 mod support;
 mod writer_contract;

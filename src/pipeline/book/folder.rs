@@ -58,7 +58,7 @@ impl PageFolder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let page = serde_json::from_slice(&bytes).map_or_else(
+            let page = durable::unseal(&bytes).map_or_else(
                 |error| {
                     tracing::error!(
                         alarm = "ledger_damaged", destination, %error,
@@ -78,7 +78,7 @@ impl PageFolder {
     /// # Errors
     /// Errors of the disk; the page is then what it was.
     pub(super) fn store(&self, page: &Page) -> io::Result<()> {
-        let bytes = serde_json::to_vec(page)?;
+        let bytes = durable::seal(page)?;
         durable::replace(self.disk.as_ref(), &self.path(&page.destination), &bytes)
     }
 

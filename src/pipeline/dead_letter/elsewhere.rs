@@ -2,7 +2,7 @@
 //!
 //! Beside a log on disk, what was taken is noted before the cursor moves. So a row that comes again after a crash is not
 //! taken again, and counts as what it is. One that a crash met between the two is asked for where the place can tell, and is
-//! otherwise there twice, under the same key. Format of the note: `{"log_id":"…","sequences":[7,9]}`.
+//! otherwise there twice, under the same key. Format of the note: `{"log_id":"…","sequences":[7,9]} 1a2b3c4d`.
 
 use std::collections::HashSet;
 use std::io;
@@ -151,14 +151,14 @@ impl Elsewhere {
             log_id: self.log_id,
             sequences: self.known.iter().copied().collect(),
         };
-        let bytes = serde_json::to_vec(&noted)?;
+        let bytes = durable::seal(&noted)?;
         durable::replace(note.disk.as_ref(), &note.path, &bytes)
     }
 }
 
 fn read(disk: &dyn Disk, path: &std::path::Path) -> io::Result<Option<Noted>> {
     match disk.read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Ok(bytes) => Ok(Some(durable::unseal(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

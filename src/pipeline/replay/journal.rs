@@ -116,7 +116,7 @@ impl Journals {
     /// Makes a file durable, in place of the one that has its name; one without rows goes away.
     pub(super) fn store(&self, path: &Path, journal: &Journal) -> io::Result<()> {
         if !journal.rows.is_empty() {
-            let bytes = serde_json::to_vec(journal)?;
+            let bytes = durable::seal(journal)?;
             return durable::replace(self.disk.as_ref(), path, &bytes);
         }
         match self.disk.remove(path) {
@@ -130,7 +130,7 @@ impl Journals {
         for entry in self.disk.list(&self.folder)? {
             if entry.name.ends_with(".json") {
                 let path = self.folder.join(&entry.name);
-                let journal = serde_json::from_slice(&self.disk.read(&path)?)
+                let journal = durable::unseal(&self.disk.read(&path)?)
                     .map_err(|error| io::Error::other(format!("{}: {error}", entry.name)))?;
                 journals.push((path, journal));
             }

@@ -154,7 +154,10 @@ impl Appender {
         let (offset, before, last) = (sent.offset, sent.before, sent.last);
         let reaction = match sent.pending.answer(self.answer_timeout).await {
             Ok(answer) => in_stream(&answer, sent.rows),
-            Err(status) => at_the_end(&status),
+            Err(status) => {
+                self.access.answered(status.code());
+                at_the_end(&status)
+            }
         };
         let mut state = self.state.lock().await;
         if state.generation == generation {
@@ -292,7 +295,10 @@ impl Appender {
                 }
                 journal.ended_at(state.ended.map(|ended| ended.answered).unwrap_or_default())
             }
-            Err(status) => return Err(Reaction::of_status(&status).into_write_error()),
+            Err(status) => {
+                self.access.answered(status.code());
+                return Err(Reaction::of_status(&status).into_write_error());
+            }
         };
         ended.map_err(WriteError::transient)?;
         state.ended = None;
@@ -347,7 +353,10 @@ impl Appender {
             .map_err(|error| Reaction::of_write_error(&error))?;
         match self.client().create_write_stream(request).await {
             Ok(answer) => Ok(answer.into_inner().name),
-            Err(status) => Err(Reaction::of_status(&status)),
+            Err(status) => {
+                self.access.answered(status.code());
+                Err(Reaction::of_status(&status))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! After a crash the stream itself is asked how many rows it has; the journal says up to which number of the log
 //! these are. Numbers are dense: where one append goes on where the last one ended there is nothing to write down, which
 //! is nearly always. Where numbers are missing (rejected rows, rows of another table) a line is durable before the append
-//! is sent. So rows are written once, and no row need be kept here. One JSON object a line:
+//! is sent. So rows are written once, and no row need be kept here. One JSON object a line, each with its checksum behind it:
 //!
 //! ```json
 //! {"log_id":"…","settled":7,"stream":"projects/…/streams/…"}     a stream is begun; all up to 7 is in the table
@@ -83,9 +83,9 @@ impl Journal {
         let Some(first) = lines.next().filter(|line| !line.is_empty()) else {
             return Ok(journal);
         };
-        journal.head = Some(serde_json::from_slice(first)?);
+        journal.head = durable::unseal(first)?;
         for line in lines {
-            journal.remember(serde_json::from_slice(line)?);
+            journal.remember(durable::unseal(line)?);
         }
         Ok(journal)
     }
@@ -165,8 +165,7 @@ impl Journal {
     fn begin(&mut self) -> io::Result<()> {
         self.appends.clear();
         self.file = None;
-        let mut line = serde_json::to_vec(&self.head)?;
-        line.push(b'\n');
+        let line = durable::seal(&self.head)?;
         durable::replace(self.disk.as_ref(), &self.path, &line)?;
         let file = self.disk.open_writable(&self.path)?;
         self.file = Some((file, line.len() as u64));
@@ -197,8 +196,7 @@ impl Journal {
         let Some((file, length)) = &mut self.file else {
             return Err(io::Error::other("no stream was begun"));
         };
-        let mut line = serde_json::to_vec(&append)?;
-        line.push(b'\n');
+        let line = durable::seal(&append)?;
         file.write_at(&line, *length)?;
         file.sync_data()?;
         *length += line.len() as u64;

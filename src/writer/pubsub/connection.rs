@@ -79,7 +79,10 @@ impl Connection {
                     .metadata_mut()
                     .insert("x-goog-request-params", routing);
             }
-            Ok(rpc(self.channel()?, request).await?.into_inner())
+            let answer = rpc(self.channel()?, request).await;
+            Ok(answer
+                .inspect_err(|status| self.access.answered(status.code()))?
+                .into_inner())
         };
         // The only clock: one of the library's own would end calls without a new connection.
         match tokio::time::timeout(time, answer).await {

@@ -3,10 +3,14 @@
 pub mod client;
 pub mod collector;
 pub mod ledger;
+#[cfg(feature = "bigquery")]
+pub mod metadata;
 pub mod process;
+pub mod proxy;
 pub mod pubsub;
 pub mod python;
 pub mod s3;
+pub mod tls;
 pub mod wire;
 
 use std::time::{Duration, Instant};
