@@ -80,6 +80,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
         Ok(bytes)
     }
 
+    /// What tells a file from its copies, for as long as there is the file; `None` where nothing does.
+    fn mark(&self, _path: &Path) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Locks a file, which is made if need be. [`io::ErrorKind::WouldBlock`] if somebody else holds it.
     fn lock(&self, path: &Path) -> io::Result<Lock>;
 }

@@ -34,6 +34,7 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Access {
     endpoint: String,
     credentials: Option<Mutex<Credentials>>,
+    channel: Mutex<Option<Channel>>,
 }
 
 impl Access {
@@ -50,6 +51,7 @@ impl Access {
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             credentials,
+            channel: Mutex::default(),
         })
     }
 
@@ -95,11 +97,20 @@ impl Access {
         }
     }
 
-    /// Draws the consequence of an answer over gRPC for the token.
-    pub(super) fn answered(&self, code: Code) {
-        if code == Code::Unauthenticated {
-            self.renew();
+    /// Draws the consequences of an error over gRPC for the token and the channel.
+    pub(super) fn failed(&self, code: Code) {
+        match code {
+            Code::Unauthenticated => self.renew(),
+            // That is how waiting for an answer ends.
+            Code::DeadlineExceeded | Code::Cancelled => self.hang_up(),
+            _ => {}
         }
+    }
+
+    /// The next call gets a new channel: one that a sleeping machine or a lost route has left behind looks alive for
+    /// minutes. Whoever uses the old one keeps it.
+    pub(super) fn hang_up(&self) {
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The same for gRPC.
@@ -110,11 +121,19 @@ impl Access {
         Ok(MetadataMap::from_headers(self.headers().await?))
     }
 
-    /// A channel that connects when it is used, and again when it breaks.
+    /// The channel, which connects when it is used, and again when it breaks.
     ///
     /// # Errors
     /// The endpoint is no address.
     pub(super) fn channel(&self) -> Result<Channel, WriteError> {
+        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*channel {
+            Some(channel) => Ok(channel.clone()),
+            None => Ok(channel.insert(self.new_channel()?).clone()),
+        }
+    }
+
+    fn new_channel(&self) -> Result<Channel, WriteError> {
         let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(WriteError::fatal)?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)

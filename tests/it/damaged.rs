@@ -199,8 +199,9 @@ async fn attack(part: usize, parts: usize) {
             println!("{what}: does not start");
             continue;
         };
-        // The last batch of a process that was killed may end anywhere: a damaged one is told as such.
-        let is_told = |line: &&str| line.contains("\"alarm\"") || line.contains("was cut short");
+        // These files are copies, which is told of each. The last batch of a process that was killed may end anywhere: a damaged one is told as such.
+        let is_alarm = |line: &str| line.contains("\"alarm\"") && !line.contains("log_rewound");
+        let is_told = |line: &&str| is_alarm(line) || line.contains("was cut short");
         let alarms = output.lines().filter(is_told).count();
         println!("{what}: {} wrong, {alarms} alarms", wrong.len());
         // Only segments hold events.
