@@ -9,12 +9,12 @@ endif
 MACHETE := $(CACHE)/tools/bin/cargo-machete
 MACHETE_VERSION := 0.9.2
 
-.PHONY: run test browser pubsub check fmt generate
+.PHONY: run test browser pubsub strace check fmt generate
 
 run: ## builds and starts the collector with the embedded default
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
 
-test: venv browser pubsub ## installs what the tests need and runs all of them
+test: venv browser pubsub strace ## installs what the tests need and runs all of them
 	PYTHON="$(VENV)/bin/python" cargo test --workspace
 
 browser: ## Chromium, and what makes it trust the certificates of tests
@@ -22,6 +22,9 @@ browser: ## Chromium, and what makes it trust the certificates of tests
 
 pubsub: ## an emulator of Pub/Sub
 	@tests/pubsub/install.sh $(CACHE)/tools/bin
+
+strace: ## what lets calls of the system fail
+	@tests/strace/install.sh
 
 check: $(MACHETE) ## format, lints, documentation, unused dependencies
 	cargo fmt --all --check

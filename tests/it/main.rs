@@ -35,6 +35,7 @@ mod hostile;
 mod independent;
 #[cfg(feature = "bigquery")]
 mod injected;
+mod jumps;
 mod ledger_rows;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod letters;

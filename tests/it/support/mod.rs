@@ -1,6 +1,7 @@
 //! What integration tests share: a collector in process, a client, and the wait for something to happen.
 
 pub mod client;
+pub mod clock;
 pub mod collector;
 pub mod ledger;
 #[cfg(feature = "bigquery")]

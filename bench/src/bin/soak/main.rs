@@ -3,6 +3,9 @@
 //!
 //! - `million`: full load, nothing lost, nothing twice
 //! - `kill9`: SIGKILL at random moments under load, restart, unanswered events sent again with the same id
+//! - `power`: power losses, by copies of a disk in a file
+//! - `run`: hours of load with something wrong every few minutes
+//! - `cloudrun`: one core, 512 MiB, a thousand requests at once
 //! - `commits`: thousands of commits: files, transaction log, memory, how soon an event is visible
 //! - `crowd`: thousands of idle and slow connections beside the good ones
 //! - `visibility`: only how soon an event is visible
@@ -26,10 +29,13 @@ use real_streaming_bench::oracle::Oracle;
 use real_streaming_bench::verdict::Verdict;
 
 mod bigquery;
+mod cloudrun;
 mod commits;
 mod crowd;
 mod kill9;
+mod power;
 mod pubsub;
+mod steady;
 
 /// Longest time until everything is delivered once the load has ended.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
@@ -76,6 +82,12 @@ enum Scenario {
     },
     /// SIGKILL at random moments.
     Kill9(kill9::Options),
+    /// Power losses.
+    Power(power::Options),
+    /// Hours of load with something wrong every few minutes.
+    Run(steady::Options),
+    /// One core, 512 MiB, a thousand requests at once.
+    Cloudrun(cloudrun::Options),
     /// Thousands of commits.
     Commits(commits::Options),
     /// Thousands of idle and slow connections.
@@ -247,6 +259,9 @@ fn main() -> Result<ExitCode, Failure> {
             connections,
         } => soak.million(*events, *connections),
         Scenario::Kill9(options) => kill9::run(&mut soak, options),
+        Scenario::Power(options) => power::run(&mut soak, options),
+        Scenario::Run(options) => steady::run(&mut soak, options),
+        Scenario::Cloudrun(options) => cloudrun::run(&soak, options),
         Scenario::Commits(options) => commits::run(&soak, options),
         Scenario::Crowd(options) => crowd::run(&soak, options),
         Scenario::Visibility(options) => commits::visibility(&soak, options),
