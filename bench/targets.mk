@@ -6,7 +6,7 @@ RUN_DIR := $(CARGO_TARGET_DIR)/tmp
 BENCH_BIN := $(CARGO_TARGET_DIR)/release
 SOAK := $(BENCH_BIN)/soak --dir $(RUN_DIR) --python $(VENV)/bin/python --scripts bench
 BIGQUERY := bigquery-rate bigquery-written bigquery-away bigquery-waits bigquery-kill9
-SCENARIOS := million kill9 power run cloudrun commits crowd visibility $(BIGQUERY) pubsub-roundtrip
+SCENARIOS := million kill9 power run cloudrun burst beside commits crowd visibility $(BIGQUERY) pubsub-roundtrip
 
 .PHONY: bench bench-build soak soak-bigquery soak-injected $(SCENARIOS:%=soak-%) venv check-rig
 

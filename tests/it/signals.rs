@@ -294,9 +294,6 @@ async fn a_copied_log_beside_the_first_is_found_out_and_loses_nothing() {
             assert!(process.terminate().success());
         }
     }
-    for folder in both {
-        println!("{}", Process::output(folder.path()));
-    }
     let told = || both.map(|folder| Process::output(folder.path())).concat();
     eventually("it is told", || told().contains("\"log_rewound\"")).await;
     for folder in both {

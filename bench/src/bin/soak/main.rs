@@ -6,6 +6,8 @@
 //! - `power`: power losses, by copies of a disk in a file
 //! - `run`: hours of load with something wrong every few minutes
 //! - `cloudrun`: one core, 512 MiB, a thousand requests at once
+//! - `burst`: ten times the load for a while, then a restart
+//! - `beside`: one destination away for an hour beside a healthy one
 //! - `commits`: thousands of commits: files, transaction log, memory, how soon an event is visible
 //! - `crowd`: thousands of idle and slow connections beside the good ones
 //! - `visibility`: only how soon an event is visible
@@ -28,7 +30,9 @@ use real_streaming_bench::mix::Mix;
 use real_streaming_bench::oracle::Oracle;
 use real_streaming_bench::verdict::Verdict;
 
+mod beside;
 mod bigquery;
+mod burst;
 mod cloudrun;
 mod commits;
 mod crowd;
@@ -88,6 +92,10 @@ enum Scenario {
     Run(steady::Options),
     /// One core, 512 MiB, a thousand requests at once.
     Cloudrun(cloudrun::Options),
+    /// Ten times the load for a while, then a restart.
+    Burst(burst::Options),
+    /// One destination away beside a healthy one.
+    Beside(beside::Options),
     /// Thousands of commits.
     Commits(commits::Options),
     /// Thousands of idle and slow connections.
@@ -198,6 +206,11 @@ impl Soak {
         check: &[&str],
     ) -> Result<(), Failure> {
         self.settle(collector, client)?;
+        self.check(client, check)
+    }
+
+    /// Has the table checked, once the collector is settled.
+    fn check(&self, client: &Client, check: &[&str]) -> Result<(), Failure> {
         let mut command = self.script("check.py");
         command
             .arg("--oracle")
@@ -262,6 +275,8 @@ fn main() -> Result<ExitCode, Failure> {
         Scenario::Power(options) => power::run(&mut soak, options),
         Scenario::Run(options) => steady::run(&mut soak, options),
         Scenario::Cloudrun(options) => cloudrun::run(&soak, options),
+        Scenario::Burst(options) => burst::run(&soak, options),
+        Scenario::Beside(options) => beside::run(&soak, options),
         Scenario::Commits(options) => commits::run(&soak, options),
         Scenario::Crowd(options) => crowd::run(&soak, options),
         Scenario::Visibility(options) => commits::visibility(&soak, options),
