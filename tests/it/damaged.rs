@@ -4,8 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::support::process::{Process, rows};
 use crate::support::{event, post};
 
@@ -147,11 +145,7 @@ async fn examine(folder: &Path, what: &str) -> Option<Vec<String>> {
     process.drained().await;
     assert!(process.terminate().success(), "{what}");
     let rows = rows(folder);
-    let count = |id: &str| {
-        rows.iter()
-            .filter(|row| row["event_id"] == Value::from(id))
-            .count()
-    };
+    let count = |id: &str| rows.iter().filter(|row| row["event_id"] == id).count();
     let mut wrong: Vec<String> = (0..SENT).map(|id| id.to_string()).collect();
     wrong.push("new".to_owned());
     wrong.retain(|id| count(id) != 1);
