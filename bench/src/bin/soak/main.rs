@@ -206,10 +206,12 @@ impl Soak {
         check: &[&str],
     ) -> Result<(), Failure> {
         self.settle(collector, client)?;
-        self.check(client, check)
+        let page = self.page();
+        let counts = ["--metrics", &page.to_string_lossy()];
+        self.check(client, &[&counts, check].concat())
     }
 
-    /// Has the table checked, once the collector is settled.
+    /// Has the table checked, once the collector is settled. The counts, if they are named, are those of one destination.
     fn check(&self, client: &Client, check: &[&str]) -> Result<(), Failure> {
         let mut command = self.script("check.py");
         command
@@ -217,7 +219,7 @@ impl Soak {
             .arg(self.oracle())
             .arg("--numbers")
             .arg(client.numbers().to_string());
-        command.arg("--metrics").arg(self.page()).args(check);
+        command.args(check);
         let status = command
             .status()
             .map_err(|error| format!("{}: {error}", self.python.display()))?;
