@@ -54,7 +54,7 @@ impl Cursor {
 /// A cursor file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cursor {path}: {source}; restore the file from a copy, or remove it: its destination is then a new one (WRITERS__FROM)"
+    "cursor {path}: {source}; restore the file from a copy, or remove it: its destination is then a new one, which begins where WRITERS__FROM says: with `oldest` nothing that the log holds is passed over"
 )]
 pub struct CursorFault {
     path: PathBuf,

@@ -101,22 +101,20 @@ impl Told {
         // Under older identities than the cursor's it has said all that it can say.
         let last_heard = identities.iter().position(|id| *id == cursor.log_id);
         let count = last_heard.map_or(identities.len(), |index| index + 1);
-        let (mut position, mut furthest) = (None, None);
-        for id in identities.iter().take(count) {
-            position = position.max(writer.position(*id).await?);
-            furthest = furthest.max(writer.furthest(*id).await?);
-        }
         let most = cursor.unheard_since.map(SequenceNumber);
-        Ok(match (furthest, most) {
-            (Some(furthest), Some(most)) if furthest > most => Self {
-                position: position.map(|position| position.min(most)),
-                beyond: Some(furthest),
-            },
-            _ => Self {
-                position,
-                beyond: None,
-            },
-        })
+        let (mut position, mut beyond) = (None, None);
+        for (age, id) in identities.iter().take(count).enumerate() {
+            position = position.max(writer.position(*id).await?);
+            // What came under an older identity behind its end came from a copy of the log, and is no matter of this one.
+            if age == 0 {
+                let furthest = writer.furthest(*id).await?;
+                beyond = furthest.filter(|furthest| most.is_some_and(|most| *furthest > most));
+            }
+        }
+        if let Some(most) = most {
+            position = position.map(|position: SequenceNumber| position.min(most));
+        }
+        Ok(Self { position, beyond })
     }
 }
 
