@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use real_streaming::schema::SequenceNumber;
+use real_streaming::pipeline::{Cursor, Told};
+use real_streaming::schema::{Kind, LogId, Record, SequenceNumber};
 use real_streaming::writer::memory::{MemoryWriter, Step};
+use real_streaming::writer::{Batch, Writer};
+use uuid::Uuid;
 
 use crate::support::collector::{QUICK, ids, memory};
 use crate::support::{Builder, event, eventually};
@@ -258,6 +261,38 @@ async fn a_rewound_log_is_noticed_also_by_a_destination_that_answers_late() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_copy_wrote_under_the_old_identity_stops_nobody() {
+    let [new, old] = [1, 2].map(|number| LogId(Uuid::from_u128(number)));
+    let told = async |writer: &MemoryWriter, identities: &[LogId]| {
+        let mut cursor = Cursor::beginning("memory:a", old, SequenceNumber::ZERO);
+        cursor.unheard_since = Some(3);
+        Told::by(writer, identities, &cursor).await.unwrap()
+    };
+    let writer = memory("a");
+    let record = |number| Record {
+        sequence: SequenceNumber(number),
+        kind: Kind::Event,
+        payload: Default::default(),
+    };
+    // The first log has gone on to 7 since it was copied at 3.
+    let batch = Batch {
+        log_id: old,
+        records: (1..=7).map(record).collect(),
+        last: SequenceNumber(7),
+        previous: None,
+    };
+    writer.write(&batch).await.unwrap();
+    let of_copy = told(&writer, &[new, old]).await;
+    assert_eq!(
+        (of_copy.position, of_copy.beyond),
+        (Some(SequenceNumber(3)), None)
+    );
+    // Under an identity that nobody has changed, it is this log that was rewound.
+    let rewound = told(&writer, &[old]).await;
+    assert_eq!(rewound.beyond, Some(SequenceNumber(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_log_knows_what_a_destination_has_under_its_old_name() {
     let (ahead, late) = (memory("ahead"), memory("late"));
     let both = |folder| Builder::in_folder(folder).to(&ahead).to(&late);
@@ -369,8 +404,13 @@ fn copy_of_tree(folder: &Path) -> Files {
     files
 }
 
+/// The folder as it was; the file that is locked stays where it is, or it would be a copy's.
 fn restore_tree(folder: &Path, files: &Files) {
-    fs::remove_dir_all(folder).unwrap();
+    for (path, _) in copy_of_tree(folder) {
+        if !path.ends_with("lock") {
+            fs::remove_file(path).unwrap();
+        }
+    }
     for (path, bytes) in files {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
