@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use real_streaming::durable::{Disk, SimulatedDisk};
-use real_streaming::pipeline::{DeadLetterFolder, Letter, address_of};
+use real_streaming::durable::file_stem_of;
+use real_streaming::pipeline::{DeadLetterFolder, Letter};
 use real_streaming::schema::{LogId, SequenceNumber};
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub fn check(data: &[u8]) {
         file.extend_from_slice(&line[..line.len() / 2]);
         assert_eq!(Letter::of_lines(&file, DESTINATION).count(), 1);
     }
-    let folder = format!("/dead_letter/{:016x}", address_of(DESTINATION));
+    let folder = format!("/dead_letter/{}", file_stem_of(DESTINATION));
     let disk = SimulatedDisk::new();
     let name = format!("{LOG}-{:020}-0.jsonl", 1);
     disk.put(&Path::new(&folder).join(name), data);

@@ -195,10 +195,7 @@ fn read_bigquery(
         "{date}",
     );
     let target = format!("bigquery:{project}.{dataset}.{table}");
-    let file = format!(
-        "{:016x}.jsonl",
-        xxhash_rust::xxh3::xxh3_64(target.as_bytes())
-    );
+    let file = crate::durable::file_stem_of(&target) + ".jsonl";
     let journal = journals.as_ref().map(|folder| folder.join(file));
     crate::writer::bigquery::Config {
         project,

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::durable::address_of;
 use crate::ledger::{DestinationTotals, Trouble};
 use crate::log::{Log, Reader};
 use crate::schema::{Kind, LogId, Record, SequenceNumber};
 use crate::writer::{Batch, Limits, Writer};
 
-use super::dead_letter::address_of;
 use super::delivery::Stop;
 use super::replayed::Replayed;
 

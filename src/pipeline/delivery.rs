@@ -17,6 +17,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::durable::address_of;
 use crate::ledger::{Destination, DestinationTotals};
 use crate::log::Log;
 use crate::schema::{LogId, SequenceNumber};
@@ -25,7 +26,7 @@ use crate::writer::{Batch, RowFault, WriteError, Writer};
 use super::assembler::{Assembled, Assembler, report_detached};
 use super::attribute::{attribute, without};
 use super::cursor::{Cursor, Cursors};
-use super::dead_letter::{DeadLetter, address_of};
+use super::dead_letter::DeadLetter;
 use super::replayed::replayed_after;
 
 /// How a delivery deals with failure.

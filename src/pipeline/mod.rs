@@ -26,7 +26,7 @@ pub use book::{Book, Booked, Found, Page, PageFolder};
 pub use cursor::{Cursor, CursorFault, Cursors};
 pub use dead_letter::{
     Archive, DeadLetter, DeadLetterFault, DeadLetterFolder, Elsewhere, Excerpt, FolderArchive, Key,
-    Letter, Letters, address_of,
+    Letter, Letters,
 };
 pub use dedupe::{Dedupe, DedupeConfig, event_key};
 pub use delivery::{Delivery, DeliveryConfig, Stop, Told};

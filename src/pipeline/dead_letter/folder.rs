@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
-use crate::durable::{Disk, DiskFile};
+use crate::durable::{Disk, DiskFile, file_stem_of};
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError};
 
@@ -212,12 +211,7 @@ impl Archive for FolderArchive {
 }
 
 fn folder_of(folder: &Path, destination: &str) -> PathBuf {
-    folder.join(format!("{:016x}", address_of(destination)))
-}
-
-/// The number by which a destination is named where its name would be too long.
-pub fn address_of(destination: &str) -> u64 {
-    xxh3_64(destination.as_bytes())
+    folder.join(file_stem_of(destination))
 }
 
 /// The files of one destination's dead letter, below `folder`.

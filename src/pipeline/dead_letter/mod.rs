@@ -24,7 +24,7 @@ mod letter;
 
 pub use elsewhere::Elsewhere;
 pub(super) use folder::files;
-pub use folder::{DeadLetterFault, DeadLetterFolder, FolderArchive, address_of};
+pub use folder::{DeadLetterFault, DeadLetterFolder, FolderArchive};
 pub use kinds::{Archive, Excerpt, Letters};
 pub(super) use letter::Line;
 pub use letter::{Key, Letter};
