@@ -44,6 +44,10 @@ impl LogCounts for Counts {
         self.0.failed()
     }
 
+    fn max_bytes(&self) -> u64 {
+        u64::MAX
+    }
+
     fn size_bytes(&self) -> u64 {
         self.0.size_bytes()
     }

@@ -231,12 +231,19 @@ fn read_delta(reader: &mut Reader) -> crate::writer::delta::Config {
             "must not be on this machine on Cloud Run, whose disk is memory that ends with the instance",
         );
     }
-    crate::writer::delta::Config {
+    let config = crate::writer::delta::Config {
         uri: reader.text("WRITERS__DELTA__URI"),
         commit_interval: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL"),
         commit_interval_max: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL_MAX"),
         file_retention: reader.seconds("WRITERS__DELTA__FILE_RETENTION"),
         log_retention: reader.seconds("WRITERS__DELTA__LOG_RETENTION"),
         ..crate::writer::delta::Config::default()
+    };
+    if let Err(error) = config.name() {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__DELTA__URI"),
+            &format!("is wrong: {error}"),
+        );
     }
+    config
 }

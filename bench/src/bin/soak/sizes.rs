@@ -186,7 +186,7 @@ pub(crate) fn run(soak: &Soak, options: &Options) -> Result<(), Failure> {
     println!("shape              bytes requests/s     events/s   µs/event    MiB");
     let mut is_bounded = true;
     for shape in &SHAPES {
-        let collector = soak.start(&Settings::log_only())?;
+        let collector = soak.start(&Settings::default())?;
         let idle = collector.child.memory()?.resident / 1024;
         let most = measure(&collector, shape, options)?;
         is_bounded &= most <= idle + options.memory * options.connections as u64;
