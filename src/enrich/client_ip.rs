@@ -38,7 +38,7 @@ pub enum Platform {
 
 impl Platform {
     /// The header in which it tells the client's address.
-    const fn header(self) -> Option<HeaderName> {
+    pub const fn header(self) -> Option<HeaderName> {
         Some(HeaderName::from_static(match self {
             Self::None | Self::Google => return None,
             Self::AppEngine => "x-appengine-user-ip",
@@ -59,6 +59,16 @@ pub enum HopsHeader {
     ForwardedFor,
     /// Forwarded (RFC 7239).
     Forwarded,
+}
+
+impl HopsHeader {
+    /// Its name.
+    pub const fn name(self) -> HeaderName {
+        match self {
+            Self::ForwardedFor => FORWARDED_FOR,
+            Self::Forwarded => http::header::FORWARDED,
+        }
+    }
 }
 
 /// Whose word on the client's address counts.
@@ -86,6 +96,16 @@ impl Trust {
     pub fn client_ip(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
         let (address, _) = self.by_headers(headers);
         address.or(peer.map(|peer| peer.to_canonical()))
+    }
+
+    /// How many entries the header has to which proxies append.
+    pub fn entries(&self, headers: &HeaderMap) -> usize {
+        let values = headers.get_all(self.header.name()).iter();
+        let entries = values.map(|value| match self.header {
+            HopsHeader::ForwardedFor => value.as_bytes().split(|byte| *byte == b',').count(),
+            HopsHeader::Forwarded => elements_from_right(&header_text(value.as_bytes())).count(),
+        });
+        entries.sum()
     }
 
     fn by_headers(&self, headers: &HeaderMap) -> (Option<IpAddr>, Told) {
@@ -127,8 +147,7 @@ impl Trust {
                 let mut skip = last;
                 for value in values {
                     let value = header_text(value.as_bytes());
-                    let mut elements = elements_from_right(&value);
-                    if let Some(element) = elements.nth(skip) {
+                    if let Some(element) = elements_from_right(&value).nth(skip) {
                         return forwarded_for(element);
                     }
                     skip -= elements_from_right(&value).count();
@@ -154,10 +173,7 @@ impl Trust {
         if let Some(header) = self.platform.header() {
             step = step.saw(header.as_str().to_owned(), text(&header));
         }
-        let header = match self.header {
-            HopsHeader::ForwardedFor => FORWARDED_FOR,
-            HopsHeader::Forwarded => http::header::FORWARDED,
-        };
+        let header = self.header.name();
         step.saw(header.as_str().to_owned(), text(&header))
     }
 }
@@ -220,7 +236,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 
 /// An address with or without port, brackets, quotes. One that nobody can have is none.
 fn address(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim().trim_matches('"').trim();
+    let entry = entry.trim().trim_matches('"');
     let bare = entry
         .strip_prefix('[')
         .and_then(|entry| entry.strip_suffix(']'));

@@ -59,6 +59,17 @@ pub struct Config {
     pub ignored_referrers: Vec<String>,
 }
 
+impl Config {
+    /// Whose word on the client's address counts.
+    pub fn trust(&self) -> Trust {
+        Trust {
+            platform: self.platform,
+            hops: self.trusted_hops,
+            header: self.hops_header,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -113,11 +124,7 @@ impl Enricher {
     /// An enricher with an empty device cache and nothing to look things up in but what is built in.
     pub fn new(config: Config) -> Self {
         Self {
-            trust: Trust {
-                platform: config.platform,
-                hops: config.trusted_hops,
-                header: config.hops_header,
-            },
+            trust: config.trust(),
             trust_geo_headers: config.trust_geo_headers,
             ip: config.ip,
             time_zone: config.time_zone,
