@@ -150,7 +150,8 @@ fn is_shopping_campaign(campaign: &str) -> bool {
         let before = campaign[..place].chars().next_back();
         before.is_none_or(|before| before == 'e' || !before.is_ascii_lowercase())
     };
-    campaign.contains("shopping") || campaign.match_indices("shop").any(begins_word)
+    let mut shops = campaign.match_indices("shop");
+    shops.any(|shop| begins_word(shop) || campaign[shop.0..].starts_with("shopping"))
 }
 
 fn is_social(medium: &str) -> bool {
