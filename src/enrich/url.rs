@@ -63,8 +63,8 @@ pub(super) fn parameters(url: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// A key or value of a query as text: `+` is a space, what is not UTF-8 becomes U+FFFD.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('+') {
-        return percent_decode_str(text).decode_utf8_lossy();
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
     }
     let spaced = text.replace('+', " ");
     Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())

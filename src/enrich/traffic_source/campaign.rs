@@ -159,9 +159,10 @@ impl<'u> Campaign<'u> {
     pub(super) fn into_click_ids(self) -> Vec<ClickId> {
         let sent = KNOWN.iter().zip(self.click_ids);
         let found = sent.filter_map(|(known, id)| {
+            let id = id?.into_owned();
             Some(ClickId {
                 key: Some(known.name.to_owned()),
-                value: Some(id?.into_owned()),
+                value: Some(id),
             })
         });
         found.collect()
