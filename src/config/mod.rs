@@ -14,6 +14,7 @@ use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
 mod dead_letter;
+mod enrichment;
 mod file;
 mod http;
 #[cfg(feature = "pubsub")]
@@ -24,6 +25,7 @@ pub mod variables;
 mod writers;
 
 pub use dead_letter::DeadLetterConfig;
+pub use enrichment::ReferenceConfig;
 pub use reader::Fault;
 use variables::{PREFIX, VARIABLES};
 
@@ -156,6 +158,8 @@ pub struct Config {
     pub dead_letter: DeadLetterConfig,
     /// Enrichment.
     pub enrich: enrich::Config,
+    /// The files that it looks things up in.
+    pub reference: ReferenceConfig,
 }
 
 /// The variables in the process environment and in the files `.env` and `src/.env` below `folder`.

@@ -5,14 +5,11 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::HeaderName;
 use http::request::Parts;
 
-use crate::enrich::{Visit, client_ip, identity};
+use crate::enrich::{Visit, identity};
 
 use super::{Shared, cookie};
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
     let headers = &head.headers;
@@ -20,15 +17,14 @@ pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) ->
         received_at: shared.clock.now(),
         stream_id: Cow::Borrowed(stream_id),
         user_pseudo_id: identity::user_pseudo_id(cookie::sent(headers)),
-        client_ip: client_ip(head, shared.trusted_hops),
+        client_ip: client_ip(shared, head),
         headers,
     }
 }
 
 /// The client's address, as proxies and the connection tell it.
-pub(super) fn client_ip(head: &Parts, trusted_hops: usize) -> Option<IpAddr> {
+pub(super) fn client_ip(shared: &Shared, head: &Parts) -> Option<IpAddr> {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    let forwarded = head.headers.get_all(FORWARDED_FOR).iter();
-    let forwarded = forwarded.filter_map(|value| value.to_str().ok());
-    client_ip::client_ip(forwarded, peer.map(|peer| peer.0.ip()), trusted_hops)
+    let peer = peer.map(|peer| peer.0.ip());
+    shared.enricher.client_ip(&head.headers, peer)
 }

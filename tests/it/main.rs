@@ -47,6 +47,7 @@ mod paused;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod predecessor;
 mod pubsub;
+mod reference;
 mod replay;
 mod restart;
 mod schema;
