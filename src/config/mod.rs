@@ -21,6 +21,7 @@ mod pubsub;
 mod read;
 mod reader;
 pub mod variables;
+mod visitors;
 mod writers;
 
 pub use dead_letter::DeadLetterConfig;

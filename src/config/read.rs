@@ -11,7 +11,7 @@ use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{Config, From, Invalid, LogConfig, LogFormat, dead_letter, http, writers};
+use super::{Config, From, Invalid, LogConfig, LogFormat, dead_letter, http, visitors, writers};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 pub(super) const CLOUD_RUN: &str = "K_SERVICE";
@@ -275,6 +275,7 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
         own_domains,
+        ..visitors::read(reader)
     }
 }
 

@@ -4,25 +4,34 @@
 //! nothing of HTTP but the values of headers, which the intake puts into a [`Visit`]. A bad header or
 //! address never costs an event: what cannot be understood stays null or becomes a warning.
 
+use std::borrow::Cow;
+
 use http::header;
 
 use crate::clock::Micros;
 use crate::schema::{Collector, Device, Event, EventDimensions, WebInfo};
 
+use self::cookieless::Cookieless;
 use self::explain::{Explanation, Step};
+use self::session::Ongoing;
 
 pub mod client_ip;
 mod commerce;
+pub mod consent;
+mod cookieless;
 mod device;
 pub mod explain;
 pub mod geo;
 pub mod identity;
+mod key;
 mod language;
+pub mod session;
 mod time;
 mod traffic_source;
 mod url;
 mod visit;
 
+pub use key::Key;
 pub use visit::Visit;
 
 /// Most warnings that a row holds.
@@ -44,6 +53,16 @@ pub struct Config {
     pub time_zone: jiff::tz::TimeZone,
     /// Domains or origins whose referrers are internal.
     pub own_domains: Vec<String>,
+    /// How consent is found.
+    pub consent: consent::Config,
+    /// By which session cookies are signed and cookieless ids hashed; the first is used, further ones are still understood.
+    pub keys: Vec<Key>,
+    /// How sessions are kept.
+    pub session: session::Config,
+    /// Whether who denies storage gets an id for the day.
+    pub has_cookieless_ids: bool,
+    /// Whether the cookie of Google Analytics tells a browser that has none of ours.
+    pub takes_ga_cookie: bool,
 }
 
 impl Default for Config {
@@ -54,6 +73,11 @@ impl Default for Config {
             ip: IpPolicy::default(),
             time_zone: jiff::tz::TimeZone::UTC,
             own_domains: Vec::new(),
+            consent: consent::Config::default(),
+            keys: Vec::new(),
+            session: session::Config::default(),
+            has_cookieless_ids: false,
+            takes_ga_cookie: false,
         }
     }
 }
@@ -78,6 +102,10 @@ pub struct Enricher {
     time_zone: jiff::tz::TimeZone,
     own_domains: traffic_source::OwnDomains,
     devices: device::Devices,
+    consent: consent::Config,
+    cookieless: Option<Cookieless>,
+    sessions: Option<session::Sessions>,
+    takes_ga_cookie: bool,
 }
 
 impl Enricher {
@@ -89,7 +117,67 @@ impl Enricher {
             time_zone: config.time_zone,
             own_domains: traffic_source::OwnDomains::new(&config.own_domains),
             devices: device::Devices::new(),
+            consent: config.consent,
+            cookieless: config
+                .keys
+                .first()
+                .filter(|_| config.has_cookieless_ids)
+                .map(|key| Cookieless::new(key.clone(), config.session.pause)),
+            sessions: session::Sessions::new(&config.keys, config.session),
+            takes_ga_cookie: config.takes_ga_cookie,
         }
+    }
+
+    /// The id of a browser by its cookies, `__uid__` and that of Google Analytics; a new one if they tell none.
+    pub fn user_pseudo_id<'a>(
+        &self,
+        cookie: Option<&'a str>,
+        ga: impl FnOnce() -> Option<&'a str>,
+    ) -> (Cow<'a, str>, identity::Source) {
+        let ga = self.takes_ga_cookie.then(ga).flatten();
+        identity::user_pseudo_id(cookie, ga)
+    }
+
+    /// Whether anything may be stored at the visitor, as far as this event, which is not yet enriched, and its request tell.
+    pub fn allows_storage(&self, event: &Event, visit: &Visit<'_>) -> bool {
+        self.consent.allows_storage(event, visit)
+    }
+
+    /// Whether sessions are kept.
+    pub fn keeps_sessions(&self) -> bool {
+        self.sessions.is_some()
+    }
+
+    /// The session that the cookie of a request tells of.
+    pub fn ongoing(&self, visit: &Visit<'_>, cookie: Option<&str>) -> Ongoing {
+        let sessions = self.sessions.as_ref();
+        sessions.map_or_else(Ongoing::default, |sessions| sessions.ongoing(visit, cookie))
+    }
+
+    /// Puts an enriched event into its session, which may begin with it. The rows that are to be added before it, in order. Nothing happens where
+    /// storage is denied or no sessions are kept.
+    pub fn session(
+        &self,
+        event: &mut Event,
+        visit: &Visit<'_>,
+        ongoing: &mut Ongoing,
+        explanation: &mut Explanation,
+    ) -> Vec<Event> {
+        let Some(sessions) = &self.sessions else {
+            return Vec::new();
+        };
+        if !self.allows_storage(event, visit) {
+            return Vec::new();
+        }
+        let group = |source: Option<&str>, medium: Option<&str>, campaign: Option<&str>| {
+            self.channel_group(source, medium, campaign)
+        };
+        sessions.follow(event, visit, ongoing, &group, explanation)
+    }
+
+    /// The session's cookie after the events of a request; `None` if there is none to set.
+    pub fn session_cookie(&self, visit: &Visit<'_>, ongoing: &Ongoing) -> Option<String> {
+        self.sessions.as_ref()?.cookie(visit, ongoing)
     }
 
     /// Fills in all that can be known of an event. `client_timestamp` is when it happened by the client's clock, if it said so.
@@ -102,6 +190,7 @@ impl Enricher {
     ) {
         event.platform = Some("WEB".to_owned());
         event.stream_id = Some(visit.stream_id.clone().into_owned());
+        let is_allowed = self.consent.fill(event, visit, explanation);
         event.ip = client_ip::stored(visit.client_ip, self.ip);
         explanation.step(|| {
             Step::new("client_ip", format!("ENRICH__IP is {:?}", self.ip))
@@ -110,14 +199,52 @@ impl Enricher {
         });
 
         time::stamp(event, visit.received_at, client_timestamp, &self.time_zone);
-        identity::fill(event, visit);
+        explanation.step(|| time::explained(event, visit.received_at, client_timestamp));
+        let cookieless = match is_allowed {
+            true => None,
+            false => self.cookieless_id(event, visit),
+        };
+        identity::fill(event, visit, is_allowed, cookieless, explanation);
 
         self.fill_device(event, visit);
+        explanation.step(|| {
+            let device = event.device.as_ref();
+            Step::new("language", "the language of the highest weight")
+                .saw(
+                    "Accept-Language",
+                    visit.header(&header::ACCEPT_LANGUAGE).as_deref(),
+                )
+                .filled(
+                    "device.language",
+                    device.and_then(|device| device.language.as_ref()),
+                )
+        });
         if self.trust_geo_headers {
             geo::fill(event, visit);
         }
         self.fill_page(event);
         commerce::fill(event);
+        if !is_allowed {
+            consent::redact(event);
+        }
+    }
+
+    /// The id for the day of who denied storage, if there is to be one.
+    fn cookieless_id(&self, event: &Event, visit: &Visit<'_>) -> Option<String> {
+        let cookieless = self.cookieless.as_ref()?;
+        let day = time::day(visit.received_at, &self.time_zone)?.1;
+        cookieless.id(visit, text_param(event, "page_location"), day)
+    }
+
+    /// The channel group of a source that a session remembers.
+    fn channel_group(
+        &self,
+        source: Option<&str>,
+        medium: Option<&str>,
+        campaign: Option<&str>,
+    ) -> Option<String> {
+        let _ = (source, medium, campaign);
+        None
     }
 
     fn fill_device(&self, event: &mut Event, visit: &Visit<'_>) {

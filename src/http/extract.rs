@@ -8,20 +8,46 @@ use axum::extract::ConnectInfo;
 use http::HeaderName;
 use http::request::Parts;
 
-use crate::enrich::{Visit, client_ip, identity};
+use crate::clock::Micros;
+use crate::enrich::{Enricher, Visit, client_ip};
 
 use super::{Shared, cookie};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
-    let headers = &head.headers;
-    Visit {
+    let known = Known {
+        enricher: &shared.enricher,
+        trusted_hops: shared.trusted_hops,
         received_at: shared.clock.now(),
-        stream_id: Cow::Borrowed(stream_id),
-        user_pseudo_id: identity::user_pseudo_id(cookie::sent(headers)),
-        client_ip: client_ip(head, shared.trusted_hops),
-        headers,
+    };
+    known.visit(stream_id, head)
+}
+
+/// What must be known to see a visit in a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'k> {
+    pub(super) enricher: &'k Enricher,
+    pub(super) trusted_hops: usize,
+    pub(super) received_at: Micros,
+}
+
+impl Known<'_> {
+    pub(super) fn visit<'a>(&self, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
+        let headers = &head.headers;
+        let (user_pseudo_id, user_source) = self
+            .enricher
+            .user_pseudo_id(cookie::sent(headers, cookie::USER), || {
+                cookie::sent(headers, cookie::GOOGLE_ANALYTICS)
+            });
+        Visit {
+            received_at: self.received_at,
+            stream_id: Cow::Borrowed(stream_id),
+            user_pseudo_id,
+            user_source,
+            client_ip: client_ip(head, self.trusted_hops),
+            headers,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod bigquery;
 mod bigquery_fake;
 mod binary;
 mod browser;
+mod consent;
 mod consume;
 mod dead_letters;
 mod delivery;
@@ -43,10 +44,12 @@ mod replay;
 mod restart;
 mod schema;
 mod senders;
+mod sessions;
 #[cfg(all(feature = "bigquery", feature = "delta"))]
 mod several;
 #[cfg(feature = "bigquery")]
 mod side_table;
 mod support;
 mod syscalls;
+mod visit;
 mod writer_contract;
