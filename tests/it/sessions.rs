@@ -35,8 +35,11 @@ fn named<'r>(rows: &'r [Value], name: &str) -> Vec<&'r Value> {
 
 /// The values of an event parameter over rows.
 pub fn param(row: &Value, key: &str) -> Value {
-    let params = row["event_params"].as_array().expect("a list");
-    let found = params.iter().find(|param| param["key"] == key);
+    let params = row["event_params"].as_array();
+    let found = params
+        .into_iter()
+        .flatten()
+        .find(|param| param["key"] == key);
     let value = found.map(|param| &param["value"]);
     let value = value.map(|value| match &value["int_value"] {
         Value::Null => value["string_value"].clone(),

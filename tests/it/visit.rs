@@ -249,10 +249,12 @@ async fn every_column_that_the_docs_call_filled_is_filled() {
 }
 
 /// Filled for other visits than that of a customer with one device: each has a test of its own.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 6] = [
     // Refunds.
     "ecommerce.refund_value",
+    "ecommerce.refund_value_in_usd",
     "items.item_refund",
+    "items.item_refund_in_usd",
     // Crawlers.
     "collector.bot.name",
     // What is not understood.
