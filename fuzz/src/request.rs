@@ -105,7 +105,6 @@ impl Door {
         let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new());
         let shared = Shared {
             intake: Arc::new(intake),
-            trusted_hops: config.enrich.trusted_hops,
             enricher: Enricher::new(config.enrich.clone()),
             ledger: Arc::clone(&ledger),
             clock: Ticks::shared(),

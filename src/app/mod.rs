@@ -20,7 +20,6 @@ use crate::config::{Config, LogConfig};
 #[cfg(feature = "pubsub")]
 use crate::consume::Consumer;
 use crate::durable::{Disk, FileSystem, RealDisk};
-use crate::enrich::Enricher;
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
 use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
@@ -38,10 +37,12 @@ mod book;
 mod dead_letters;
 mod destinations;
 mod probe;
+mod reference;
 mod totals;
 
 pub use destinations::names;
 pub use probe::{Probed, probe, time_at_destination};
+pub use reference::{Keeper, enricher};
 
 use book::Shelf;
 use dead_letters::DeadLetters;
@@ -90,6 +91,9 @@ pub enum StartError {
     /// The totals or keys cannot be read.
     #[error("log folder: {0}")]
     Io(#[from] io::Error),
+    /// A file that enrichment looks things up in cannot be used.
+    #[error(transparent)]
+    Reference(#[from] reference::Unusable),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -125,6 +129,8 @@ pub struct App {
     totals: Option<Totals>,
     /// The rows of the ledger and how often they are written, if any destination keeps them.
     book: Option<(Arc<Book>, Duration)>,
+    /// Reads the files again that enrichment looks things up in.
+    reference: Keeper,
     stop: watch::Sender<Stop>,
     drain: Duration,
 }
@@ -279,12 +285,12 @@ impl App {
             turn: tokio::sync::Mutex::new(Unfinished::default()),
         };
         let book = shelf.book(&deliveries, origins, &ledger, &log, &clock);
+        let (enricher, reference) = enricher(config)?;
         let shared = Arc::new(Shared {
             intake,
-            enricher: Enricher::new(config.enrich.clone()),
+            enricher,
             ledger: Arc::clone(&ledger),
             clock,
-            trusted_hops: config.enrich.trusted_hops,
             body: config.body,
             cookie: Cookie::new(&config.cookie),
             senders: Senders::new(&config.senders),
@@ -323,6 +329,7 @@ impl App {
             deliveries,
             totals,
             book: book.zip(config.ledger_interval),
+            reference,
             stop,
             drain: config.drain,
         })
@@ -370,6 +377,7 @@ impl App {
         }
 
         booking.spawn(watch_lag(Arc::clone(&self.ledger)));
+        booking.spawn(self.reference.keep());
 
         // Until the very end, so that the end can be watched.
         let admin = self

@@ -16,7 +16,6 @@ use serde_json::Value;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::enrich::Enricher;
 use crate::http::streaming::explain;
 
 /// Most headers of a request, as many as the collector takes.
@@ -91,15 +90,8 @@ fn answer(arguments: &Arguments, config: &Config) -> Result<Value, String> {
     }
     head.extensions
         .insert(ConnectInfo(SocketAddr::new(arguments.address, 0)));
-    let enricher = Enricher::new(config.enrich.clone());
-    let explained = explain(
-        &enricher,
-        config.enrich.trusted_hops,
-        &config.body,
-        SystemClock.now(),
-        &head,
-        body,
-    );
+    let (enricher, _files) = crate::app::enricher(config).map_err(|error| error.to_string())?;
+    let explained = explain(&enricher, &config.body, SystemClock.now(), &head, body);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::enrich::client_ip::Platform;
 use crate::http::{
     AdminConfig, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig, ServerConfig,
     is_cookie_name,
 };
 
+use super::enrichment;
 use super::read::{CLOUD_RUN, Choice};
 use super::reader::Reader;
 use super::variables::PREFIX;
@@ -22,8 +24,9 @@ pub(super) fn read_senders(reader: &mut Reader) -> SendersConfig {
 }
 
 pub(super) fn read_server(reader: &mut Reader) -> ServerConfig {
-    let is_behind_proxies =
-        reader.plain(CLOUD_RUN).is_some() || reader.integer::<usize>("ENRICH__TRUSTED_HOPS", 0) > 0;
+    let is_behind_proxies = reader.plain(CLOUD_RUN).is_some()
+        || enrichment::read_trusted_hops(reader) > 0
+        || enrichment::read_platform(reader) != Platform::None;
     let max_connections: usize = reader.integer("HTTP__MAX_CONNECTIONS", 1);
     let is_given = |reader: &Reader, name: &str| !reader.text(name).is_empty();
     let idle_timeout = match (is_given(reader, "HTTP__IDLE_TIMEOUT"), is_behind_proxies) {

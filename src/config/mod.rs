@@ -14,6 +14,7 @@ use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
 mod dead_letter;
+mod enrichment;
 mod file;
 mod http;
 #[cfg(feature = "pubsub")]
@@ -25,6 +26,7 @@ mod visitors;
 mod writers;
 
 pub use dead_letter::DeadLetterConfig;
+pub use enrichment::ReferenceConfig;
 pub use reader::Fault;
 use variables::{PREFIX, VARIABLES};
 
@@ -157,6 +159,8 @@ pub struct Config {
     pub dead_letter: DeadLetterConfig,
     /// Enrichment.
     pub enrich: enrich::Config,
+    /// The files that it looks things up in.
+    pub reference: ReferenceConfig,
 }
 
 /// The variables in the process environment and in the files `.env` and `src/.env` below `folder`.

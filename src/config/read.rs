@@ -11,7 +11,9 @@ use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{Config, From, Invalid, LogConfig, LogFormat, dead_letter, http, visitors, writers};
+use super::{
+    Config, From, Invalid, LogConfig, LogFormat, dead_letter, enrichment, http, visitors, writers,
+};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 pub(super) const CLOUD_RUN: &str = "K_SERVICE";
@@ -137,6 +139,7 @@ impl Config {
             ledger_interval: read_ledger_interval(reader),
             dead_letter,
             enrich,
+            reference: enrichment::read_reference(reader),
         }
     }
 }
@@ -270,11 +273,14 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
     let mut own_domains = reader.list("ENRICH__OWN_DOMAINS");
     own_domains.extend(reader.list("CORS__ALLOWED_ORIGINS"));
     enrich::Config {
-        trusted_hops: reader.integer("ENRICH__TRUSTED_HOPS", 0),
+        trusted_hops: enrichment::read_trusted_hops(reader),
+        hops_header: enrichment::read_hops_header(reader),
+        platform: enrichment::read_platform(reader),
         trust_geo_headers: reader.boolean("ENRICH__TRUST_GEO_HEADERS"),
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
         own_domains,
+        ignored_referrers: reader.list("ENRICH__IGNORED_REFERRERS"),
         ..visitors::read(reader)
     }
 }

@@ -317,14 +317,29 @@ pub const VARIABLES: &[Variable] = &[
         "where rows go that a destination will never take: a path, an address such as gs://bucket/folder, bigquery (a table <table>_dead_letter beside that of strategy direct), bigquery://project.dataset.table, pubsub://project/topic, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run bigquery with strategy direct, else none",
     ),
     variable(
+        "ENRICH__PLATFORM",
+        "none",
+        "what is in front of the collector, whose own headers for the client's address and place count: none, google (load balancer), appengine, cloudflare, cloudfront, fastly, vercel, akamai (True-Client-IP); only if nobody can reach the collector past it",
+    ),
+    variable(
         "ENRICH__TRUSTED_HOPS",
-        "0",
-        "proxies in front of the collector that append to X-Forwarded-For; 0: the address of the connection counts",
+        "",
+        "proxies in front of the collector that append to ENRICH__HOPS_HEADER; 0: the address of the connection counts; unset: 2 with ENRICH__PLATFORM=google, else 0",
+    ),
+    variable(
+        "ENRICH__HOPS_HEADER",
+        "x-forwarded-for",
+        "the header to which these proxies append: x-forwarded-for or forwarded (RFC 7239)",
     ),
     variable(
         "ENRICH__TRUST_GEO_HEADERS",
         "true",
-        "take X-Client-Geo-Country, -State, -Region, -City from the request",
+        "take the client's place from the headers of ENRICH__PLATFORM; with none, google and akamai from X-Client-Geo-Country, -State, -Region, -City",
+    ),
+    variable(
+        "ENRICH__GEO_DATABASE",
+        "",
+        "file of a database of cities or countries by address (.mmdb of MaxMind or DB-IP), for what no headers tell; read again when it changes",
     ),
     variable(
         "ENRICH__IP",
@@ -340,6 +355,21 @@ pub const VARIABLES: &[Variable] = &[
         "ENRICH__OWN_DOMAINS",
         "[]",
         "JSON list of further domains of yours, whose referrers are internal",
+    ),
+    variable(
+        "ENRICH__IGNORED_REFERRERS",
+        "[]",
+        "JSON list of further domains that visitors only come back from (payment, sign-in); their referrers bring nobody",
+    ),
+    variable(
+        "ENRICH__SOURCES",
+        "",
+        "file with a list of search engines, networks, shops, assistants in place of the one that is built in (src/enrich/traffic_source/sources.tsv, which tells the format); read again when it changes",
+    ),
+    variable(
+        "ENRICH__RATES",
+        "",
+        "JSON file with US dollars per unit of a currency, such as {\"EUR\": 1.08}, for the columns *_in_usd; read again when it changes",
     ),
     variable(
         "CORS__ALLOWED_ORIGINS",

@@ -8,7 +8,7 @@ use http::HeaderName;
 
 use super::explain::{Explanation, Step};
 use super::{Visit, collector, warn};
-use crate::schema::{Consent, Device, Event, PrivacyInfo, WebInfo};
+use crate::schema::{Collector, Consent, Device, Event, PrivacyInfo, WebInfo};
 
 const GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const DNT: HeaderName = HeaderName::from_static("dnt");
@@ -299,8 +299,17 @@ fn read_gcd(gcd: &str) -> Option<States> {
 /// Who they are was not filled in.
 pub(super) fn redact(event: &mut Event) {
     event.ip = None;
-    if let Some(collector) = &mut event.collector {
-        collector.user_agent = None;
+    // Named is what may stay, so that a column which is new stays out until somebody has thought of it.
+    if let Some(collector) = event.collector.take() {
+        event.collector = Some(Box::new(Collector {
+            consent: collector.consent,
+            bot: collector.bot,
+            geo: collector.geo,
+            click_ids: collector.click_ids,
+            warnings: collector.warnings,
+            traffic_source: collector.traffic_source,
+            ..Collector::default()
+        }));
     }
     if let Some(device) = event.device.take() {
         let web_info = device.web_info.map(|web_info| WebInfo {

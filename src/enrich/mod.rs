@@ -4,19 +4,22 @@
 //! nothing of HTTP but the values of headers, which the intake puts into a [`Visit`]. A bad header or
 //! address never costs an event: what cannot be understood stays null or becomes a warning.
 
-use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use http::header;
+use http::{HeaderMap, header};
 
 use crate::clock::Micros;
 use crate::schema::{Collector, Device, Event, EventDimensions, WebInfo};
 
+use self::client_ip::{HopsHeader, Platform, Trust};
 use self::cookieless::Cookieless;
 use self::explain::{Explanation, Step};
-use self::session::Ongoing;
+use self::reference::Reference;
+use self::traffic_source::Lists;
 
 pub mod client_ip;
-mod commerce;
+pub mod commerce;
 pub mod consent;
 mod cookieless;
 mod device;
@@ -25,11 +28,13 @@ pub mod geo;
 pub mod identity;
 mod key;
 mod language;
+pub mod reference;
 pub mod session;
 mod time;
-mod traffic_source;
+pub mod traffic_source;
 mod url;
 mod visit;
+mod visitor;
 
 pub use key::Key;
 pub use visit::Visit;
@@ -43,9 +48,13 @@ const MAX_USER_AGENT: usize = 2048;
 /// How events are enriched.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Proxies in front of the collector that append to X-Forwarded-For; with 0 the connection's address counts.
+    /// Proxies in front of the collector that append to the header; with 0 the connection's address counts.
     pub trusted_hops: usize,
-    /// Whether the X-Client-Geo headers come from the own load balancer.
+    /// The header to which they append.
+    pub hops_header: HopsHeader,
+    /// What is in front and writes headers of its own.
+    pub platform: Platform,
+    /// Whether the headers that tell a place come from it.
     pub trust_geo_headers: bool,
     /// What of the client's address is stored.
     pub ip: IpPolicy,
@@ -53,6 +62,8 @@ pub struct Config {
     pub time_zone: jiff::tz::TimeZone,
     /// Domains or origins whose referrers are internal.
     pub own_domains: Vec<String>,
+    /// Domains whose referrers bring nobody, besides those of the list of sources.
+    pub ignored_referrers: Vec<String>,
     /// How consent is found.
     pub consent: consent::Config,
     /// By which session cookies are signed and cookieless ids hashed; the first is used, further ones are still understood.
@@ -65,14 +76,28 @@ pub struct Config {
     pub takes_ga_cookie: bool,
 }
 
+impl Config {
+    /// Whose word on the client's address counts.
+    pub fn trust(&self) -> Trust {
+        Trust {
+            platform: self.platform,
+            hops: self.trusted_hops,
+            header: self.hops_header,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             trusted_hops: 0,
+            hops_header: HopsHeader::default(),
+            platform: Platform::default(),
             trust_geo_headers: true,
             ip: IpPolicy::default(),
             time_zone: jiff::tz::TimeZone::UTC,
             own_domains: Vec::new(),
+            ignored_referrers: Vec::new(),
             consent: consent::Config::default(),
             keys: Vec::new(),
             session: session::Config::default(),
@@ -94,13 +119,26 @@ pub enum IpPolicy {
     None,
 }
 
+impl IpPolicy {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Truncated => "truncated",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Enriches events. One is made at start and shared.
 #[derive(Debug)]
 pub struct Enricher {
+    trust: Trust,
     trust_geo_headers: bool,
     ip: IpPolicy,
     time_zone: jiff::tz::TimeZone,
-    own_domains: traffic_source::OwnDomains,
+    sources: traffic_source::Rules,
+    lists: Arc<Lists>,
+    reference: Arc<Reference>,
     devices: device::Devices,
     consent: consent::Config,
     cookieless: Option<Cookieless>,
@@ -109,13 +147,16 @@ pub struct Enricher {
 }
 
 impl Enricher {
-    /// An enricher with an empty device cache.
+    /// An enricher with an empty device cache and nothing to look things up in but what is built in.
     pub fn new(config: Config) -> Self {
         Self {
+            trust: config.trust(),
             trust_geo_headers: config.trust_geo_headers,
             ip: config.ip,
             time_zone: config.time_zone,
-            own_domains: traffic_source::OwnDomains::new(&config.own_domains),
+            sources: traffic_source::Rules::new(&config.own_domains, &config.ignored_referrers),
+            lists: Lists::built_in(),
+            reference: Arc::default(),
             devices: device::Devices::new(),
             consent: config.consent,
             cookieless: config
@@ -128,56 +169,20 @@ impl Enricher {
         }
     }
 
-    /// The id of a browser by its cookies, `__uid__` and that of Google Analytics; a new one if they tell none.
-    pub fn user_pseudo_id<'a>(
-        &self,
-        cookie: Option<&'a str>,
-        ga: impl FnOnce() -> Option<&'a str>,
-    ) -> (Cow<'a, str>, identity::Source) {
-        let ga = self.takes_ga_cookie.then(ga).flatten();
-        identity::user_pseudo_id(cookie, ga)
+    /// What it looks things up in, to be replaced.
+    pub fn reference(&self) -> Arc<Reference> {
+        Arc::clone(&self.reference)
     }
 
-    /// Whether anything may be stored at the visitor, as far as this event, which is not yet enriched, and its request tell.
-    pub fn allows_storage(&self, event: &Event, visit: &Visit<'_>) -> bool {
-        self.consent.allows_storage(event, visit)
+    /// The address of the client, by the headers that are trusted and the connection.
+    pub fn client_ip(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
+        self.trust.client_ip(headers, peer)
     }
 
-    /// Whether sessions are kept.
-    pub fn keeps_sessions(&self) -> bool {
-        self.sessions.is_some()
-    }
-
-    /// The session that the cookie of a request tells of.
-    pub fn ongoing(&self, visit: &Visit<'_>, cookie: Option<&str>) -> Ongoing {
-        let sessions = self.sessions.as_ref();
-        sessions.map_or_else(Ongoing::default, |sessions| sessions.ongoing(visit, cookie))
-    }
-
-    /// Puts an enriched event into its session, which may begin with it. The rows that are to be added before it, in order. Nothing happens where
-    /// storage is denied or no sessions are kept.
-    pub fn session(
-        &self,
-        event: &mut Event,
-        visit: &Visit<'_>,
-        ongoing: &mut Ongoing,
-        explanation: &mut Explanation,
-    ) -> Vec<Event> {
-        let Some(sessions) = &self.sessions else {
-            return Vec::new();
-        };
-        if !self.allows_storage(event, visit) {
-            return Vec::new();
-        }
-        let group = |source: Option<&str>, medium: Option<&str>, campaign: Option<&str>| {
-            self.channel_group(source, medium, campaign)
-        };
-        sessions.follow(event, visit, ongoing, &group, explanation)
-    }
-
-    /// The session's cookie after the events of a request; `None` if there is none to set.
-    pub fn session_cookie(&self, visit: &Visit<'_>, ongoing: &Ongoing) -> Option<String> {
-        self.sessions.as_ref()?.cookie(visit, ongoing)
+    /// The list of sources that counts now.
+    fn lists(&self) -> Arc<Lists> {
+        let replaced = self.reference.lists.get();
+        replaced.unwrap_or_else(|| Arc::clone(&self.lists))
     }
 
     /// Fills in all that can be known of an event. `client_timestamp` is when it happened by the client's clock, if it said so.
@@ -193,8 +198,9 @@ impl Enricher {
         let is_allowed = self.consent.fill(event, visit, explanation);
         event.ip = client_ip::stored(visit.client_ip, self.ip);
         explanation.step(|| {
-            Step::new("client_ip", format!("ENRICH__IP is {:?}", self.ip))
-                .saw("the client's address", visit.client_ip)
+            let step = self.trust.explained(visit.headers);
+            step.saw("client's address", visit.client_ip)
+                .saw("ENRICH__IP", Some(self.ip.name()))
                 .filled("ip", event.ip.as_ref())
         });
 
@@ -219,32 +225,15 @@ impl Enricher {
                     device.and_then(|device| device.language.as_ref()),
                 )
         });
-        if self.trust_geo_headers {
-            geo::fill(event, visit);
-        }
-        self.fill_page(event);
-        commerce::fill(event);
+        let platform = self.trust_geo_headers.then_some(self.trust.platform);
+        let places = self.reference.places.get();
+        geo::fill(event, visit, platform, places.as_deref(), explanation);
+        self.fill_page(event, explanation);
+        let rates = self.reference.rates.get();
+        commerce::fill(event, rates.as_deref(), explanation);
         if !is_allowed {
             consent::redact(event);
         }
-    }
-
-    /// The id for the day of who denied storage, if there is to be one.
-    fn cookieless_id(&self, event: &Event, visit: &Visit<'_>) -> Option<String> {
-        let cookieless = self.cookieless.as_ref()?;
-        let day = time::day(visit.received_at, &self.time_zone)?.1;
-        cookieless.id(visit, text_param(event, "page_location"), day)
-    }
-
-    /// The channel group of a source that a session remembers.
-    fn channel_group(
-        &self,
-        source: Option<&str>,
-        medium: Option<&str>,
-        campaign: Option<&str>,
-    ) -> Option<String> {
-        let _ = (source, medium, campaign);
-        None
     }
 
     fn fill_device(&self, event: &mut Event, visit: &Visit<'_>) {
@@ -269,14 +258,8 @@ impl Enricher {
     }
 
     /// All that the address of the page tells: host, campaign, click ids.
-    fn fill_page(&self, event: &mut Event) {
-        let page = traffic_source::Page::of(event);
-        let (source, click_ids) = traffic_source::collected(&page, &self.own_domains);
-        let hostname = page.hostname();
-        event.collected_traffic_source = source;
-        if !click_ids.is_empty() {
-            collector(event).click_ids = click_ids;
-        }
+    fn fill_page(&self, event: &mut Event, explanation: &mut Explanation) {
+        let hostname = traffic_source::fill(event, &self.sources, &self.lists(), explanation);
         let Some(hostname) = hostname else { return };
         let web_info = event
             .device
@@ -384,7 +367,7 @@ mod tests {
     #[test]
     fn geo_headers_count_only_where_they_are_trusted() {
         let visit = Visit {
-            headers: &headers([(geo::COUNTRY, "UA")]),
+            headers: &headers([(http::HeaderName::from_static("x-client-geo-country"), "UA")]),
             ..Visit::default()
         };
         assert!(enriched(Config::default(), &visit).geo.is_some());

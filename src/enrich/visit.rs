@@ -50,7 +50,7 @@ impl Default for Visit<'_> {
 }
 
 /// The text of a header: UTF-8, or Latin-1 where it is no UTF-8.
-fn header_text(value: &[u8]) -> Cow<'_, str> {
+pub(super) fn header_text(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(value.iter().copied().map(char::from).collect()),

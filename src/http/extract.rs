@@ -5,20 +5,16 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::HeaderName;
 use http::request::Parts;
 
 use crate::clock::Micros;
-use crate::enrich::{Enricher, Visit, client_ip};
+use crate::enrich::{Enricher, Visit};
 
 use super::{Shared, cookie};
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
     let known = Known {
         enricher: &shared.enricher,
-        trusted_hops: shared.trusted_hops,
         received_at: shared.clock.now(),
     };
     known.visit(stream_id, head)
@@ -28,7 +24,6 @@ pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) ->
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'k> {
     pub(super) enricher: &'k Enricher,
-    pub(super) trusted_hops: usize,
     pub(super) received_at: Micros,
 }
 
@@ -45,16 +40,15 @@ impl Known<'_> {
             stream_id: Cow::Borrowed(stream_id),
             user_pseudo_id,
             user_source,
-            client_ip: client_ip(head, self.trusted_hops),
+            client_ip: client_ip(self.enricher, head),
             headers,
         }
     }
 }
 
 /// The client's address, as proxies and the connection tell it.
-pub(super) fn client_ip(head: &Parts, trusted_hops: usize) -> Option<IpAddr> {
+pub(super) fn client_ip(enricher: &Enricher, head: &Parts) -> Option<IpAddr> {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    let forwarded = head.headers.get_all(FORWARDED_FOR).iter();
-    let forwarded = forwarded.filter_map(|value| value.to_str().ok());
-    client_ip::client_ip(forwarded, peer.map(|peer| peer.0.ip()), trusted_hops)
+    let peer = peer.map(|peer| peer.0.ip());
+    enricher.client_ip(&head.headers, peer)
 }

@@ -50,8 +50,6 @@ pub struct Shared {
     pub ledger: Arc<Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Proxies in front that append to X-Forwarded-For.
-    pub trusted_hops: usize,
     /// Limits of request bodies.
     pub body: BodyLimits,
     /// How the cookie of browsers is set.
@@ -69,7 +67,7 @@ pub struct Shared {
 impl Shared {
     /// The client's address.
     fn client_ip(&self, head: &Parts) -> Option<IpAddr> {
-        extract::client_ip(head, self.trusted_hops)
+        extract::client_ip(&self.enricher, head)
     }
 }
 

@@ -267,6 +267,24 @@ mod tests {
     }
 
     #[test]
+    fn records_are_taken_together_or_not_at_all() {
+        let log = MemoryLog::new(3 * (OVERHEAD_BYTES + 10));
+        let record = |payload| NewRecord {
+            kind: Kind::Event,
+            key: None,
+            payload,
+        };
+        let two = [record(&[1; 10]), record(&[2; 10])];
+        let first = log.append_together(&two).unwrap();
+        let numbers_of: Vec<u64> = first.together(2).map(|ticket| ticket.sequence.0).collect();
+        assert_eq!(numbers_of, [1, 2]);
+        assert_eq!(log.append_together(&two).unwrap_err(), Refused::Full);
+        assert_eq!(append(&log, &[3; 10]), Ok(3));
+        let chunk = log.reader(SequenceNumber::ZERO).read(9, 1000).unwrap();
+        assert_eq!(numbers(&chunk), [1, 2, 3]);
+    }
+
+    #[test]
     fn a_closed_log_refuses() {
         let log = MemoryLog::new(1000);
         log.close();

@@ -316,6 +316,76 @@ mod tests {
     }
 
     #[test]
+    fn of_several_at_once_each_is_told_by_itself() {
+        let window = window(1000);
+        let key = |shard: u128| Some(shard << 64 | 7);
+        let tickets = |is_new: &[bool]| {
+            let new = is_new.iter().filter(|is_new| **is_new).count();
+            let first = ticket(10)?.ticket;
+            Ok::<_, ()>(first.together(new).map(Appended::from).collect())
+        };
+        let told = |all: Vec<(Appended, bool)>| {
+            let told = all.into_iter();
+            told.map(|(appended, is_duplicate)| (appended.ticket.sequence.0, is_duplicate))
+                .collect::<Vec<_>>()
+        };
+        let each = |keys: &[Option<u128>]| told(window.each_once(keys, at(100), tickets).unwrap());
+        assert_eq!(
+            each(&[key(5), None, key(1)]),
+            [(10, false), (11, false), (12, false)]
+        );
+        assert_eq!(
+            each(&[key(2), None, key(5)]),
+            [(10, false), (11, false), (10, true)]
+        );
+        assert_eq!(
+            each(&[key(1), key(5), key(2)]),
+            [(12, true), (10, true), (10, true)]
+        );
+        assert!(
+            window
+                .once(key(2).unwrap(), at(100), || ticket(1))
+                .unwrap()
+                .1
+        );
+
+        let refused = window.each_once(&[key(3), key(4)], at(100), |_| Err::<Vec<_>, _>("full"));
+        assert_eq!(refused.unwrap_err(), "full");
+        assert_eq!(
+            each(&[key(3), key(4)]),
+            [(10, false), (11, false)],
+            "nothing was remembered"
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_who_waits_for_them() {
+        let window = window(100_000);
+        std::thread::scope(|scope| {
+            for thread in 0..4_u128 {
+                let window = &window;
+                scope.spawn(move || {
+                    for turn in 0..5000_u128 {
+                        let keys = [turn + thread, turn * 3 + 5, 15 - (turn + thread) % 16]
+                            .map(|shard| Some((shard % 16) << 64 | (turn % 50)));
+                        let append = |is_new: &[bool]| {
+                            let new = is_new.iter().filter(|is_new| **is_new).count();
+                            Ok::<_, ()>(
+                                ticket(1)?
+                                    .ticket
+                                    .together(new)
+                                    .map(Appended::from)
+                                    .collect(),
+                            )
+                        };
+                        assert_eq!(window.each_once(&keys, at(100), append).unwrap().len(), 3);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
     fn keys_do_not_run_together() {
         assert_ne!(event_key("1", "ab", "c"), event_key("1", "a", "bc"));
         assert_ne!(event_key("1", "", "a"), event_key("", "1", "a"));

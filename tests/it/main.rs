@@ -23,6 +23,7 @@ mod docs;
 mod door;
 mod durability;
 mod endpoint;
+mod explain;
 mod fault;
 mod floors;
 mod formats;
@@ -40,6 +41,7 @@ mod paused;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod predecessor;
 mod pubsub;
+mod reference;
 mod replay;
 mod restart;
 mod schema;

@@ -377,7 +377,7 @@ async fn the_traffic_source_is_told_in_the_cases_that_were_wrong() {
             json!("n"),
             Value::Null,
         ),
-        ("https://a.test/#utm_source=n", "", Value::Null, Value::Null),
+        ("https://a.test/#utm_source=n", "", json!("n"), Value::Null),
         (
             "https://shop.a.co.uk/",
             "https://www.a.co.uk/",

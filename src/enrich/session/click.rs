@@ -47,7 +47,7 @@ impl Click {
             let value = value.as_deref().map(|value| prefix(value, MAX_VALUE));
             value.map(str::to_owned)
         };
-        let mut click = Self {
+        let click = Self {
             campaign_id: kept(&collected.manual_campaign_id),
             campaign_name: kept(&collected.manual_campaign_name),
             source: kept(&collected.manual_source),
@@ -62,9 +62,6 @@ impl Click {
         };
         if campaign.is_none() && click.source.is_none() {
             return None;
-        }
-        if click.campaign_name.is_none() && campaign.is_none() {
-            click.campaign_name = click.medium.as_deref().and_then(unnamed).map(str::to_owned);
         }
         Some(click)
     }
@@ -81,20 +78,10 @@ impl Click {
     }
 }
 
-/// What GA4 calls the campaign of a link that is none.
-fn unnamed(medium: &str) -> Option<&'static str> {
-    match medium {
-        "organic" => Some("(organic)"),
-        "referral" => Some("(referral)"),
-        "ai-assistant" => Some("(ai-assistant)"),
-        _ => None,
-    }
-}
-
 /// The campaign in the page's address: a hash of its parameters and click ids.
 fn campaign(event: &Event) -> Option<u64> {
     let location = text_param(event, "page_location")?;
-    let mut found: Vec<String> = url::query(location)
+    let mut found: Vec<String> = url::parameters(location)
         .filter(|(key, _)| {
             key.get(..4)
                 .is_some_and(|start| start.eq_ignore_ascii_case("utm_"))

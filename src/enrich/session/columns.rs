@@ -2,6 +2,7 @@
 //!
 //! Columns of Google Ads and of its other ad systems stay null: only Google can resolve their click ids.
 
+use super::super::traffic_source::Source;
 use super::click::Click;
 use super::{SESSION_ENGAGED, SESSION_ID, SESSION_NUMBER, State, param, whole_param};
 use crate::schema::{
@@ -13,9 +14,8 @@ use crate::schema::{
 const DIRECT: &str = "(direct)";
 const NONE: &str = "(none)";
 
-/// Names the channel group of source, medium and campaign.
-pub(in super::super) type Group<'g> =
-    &'g dyn Fn(Option<&str>, Option<&str>, Option<&str>) -> Option<String>;
+/// Names the channel group of a source.
+pub(in super::super) type Group<'g> = &'g dyn Fn(Source<'_>) -> &'static str;
 
 /// Fills in what the session knows.
 pub(super) fn fill(event: &mut Event, state: &State, group: Group<'_>) {
@@ -75,20 +75,20 @@ fn last_click(click: Option<&Click>, group: Group<'_>) -> SessionTrafficSourceLa
         ..Click::default()
     };
     let click = click.cloned().unwrap_or(direct);
-    let group = group(
-        click.source.as_deref(),
-        click.medium.as_deref(),
-        click.campaign_name.as_deref(),
-    );
+    let group = group(Source {
+        source: click.source.as_deref(),
+        medium: click.medium.as_deref(),
+        campaign: click.campaign_name.as_deref(),
+    });
     let cross_channel_campaign = CrossChannelCampaign {
         campaign_id: click.campaign_id.clone(),
         campaign_name: click.campaign_name.clone(),
         source: click.source.clone(),
         medium: click.medium.clone(),
         source_platform: click.source_platform.clone(),
-        default_channel_group: group.clone(),
+        default_channel_group: Some(group.to_owned()),
         // A property's own groups are not known here: its primary one is the default one, as in GA4 until somebody changes it.
-        primary_channel_group: group,
+        primary_channel_group: Some(group.to_owned()),
     };
     SessionTrafficSourceLastClick {
         manual_campaign: Some(ManualCampaign {

@@ -180,8 +180,8 @@ impl Sessions {
         columns::fill(event, &state, group);
         explanation.step(|| explained(event, earlier.as_ref(), began, self.config.pause));
 
-        // A client that keeps its sessions says itself when they begin.
-        let adds = self.config.adds_rows && began.is_some() && clients.is_none();
+        // A client that keeps its sessions says itself when they begin; a crawler begins one with each page.
+        let adds = self.config.adds_rows && began.is_some() && clients.is_none() && !is_bot(event);
         let added = match adds {
             true => rows::of(event, visit, state.number, is_first_visit),
             false => Vec::new(),
@@ -298,6 +298,12 @@ fn session_id(user_pseudo_id: &str, number: i64, last: i64) -> i64 {
     let text = format!("{user_pseudo_id}\n{number}\n{last}");
     let id = LEAST + xxh3_64(text.as_bytes()) % (9 * LEAST);
     i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+fn is_bot(event: &Event) -> bool {
+    let collector = event.collector.as_ref();
+    let bot = collector.and_then(|collector| collector.bot.as_ref());
+    bot.and_then(|bot| bot.is_bot) == Some(true)
 }
 
 /// The parameter of this name as a whole number, also where it came as text.

@@ -312,6 +312,25 @@ fn added_rows_tell_of_visitor_and_page_only() {
 }
 
 #[test]
+fn crawlers_begin_no_sessions_in_rows() {
+    let headers = super::super::visit::headers([(
+        http::header::USER_AGENT,
+        "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    )]);
+    let crawler = Visit {
+        headers: &headers,
+        ..visit(TAG, MORNING)
+    };
+    let done = send(
+        &enricher(&[KEY]),
+        &crawler,
+        None,
+        page("https://shop.test/"),
+    );
+    assert_eq!((done.added().len(), done.number()), (0, 1));
+}
+
+#[test]
 fn nothing_is_kept_without_key_or_wish() {
     for config in [
         EnrichConfig::default(),

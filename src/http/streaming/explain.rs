@@ -16,7 +16,6 @@ use crate::http::{BodyLimits, Error, body, extract};
 /// Nothing of it can be read.
 pub async fn explain(
     enricher: &Enricher,
-    trusted_hops: usize,
     limits: &BodyLimits,
     received_at: Micros,
     head: &Parts,
@@ -31,7 +30,6 @@ pub async fn explain(
     };
     let known = extract::Known {
         enricher,
-        trusted_hops,
         received_at,
     };
     let (events, details) = validate::rows(&known, head, payloads, true);

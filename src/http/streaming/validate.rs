@@ -21,6 +21,8 @@ use crate::schema::{self, Event};
 /// # Errors
 /// It asks for something else: to store what was only to be tried out would be wrong.
 pub(super) fn is_asked(head: &Parts) -> Result<bool, Error> {
+    // What it says is looked at even where nobody asks what it would say.
+    flag(head, "explain")?;
     flag(head, "validate")
 }
 
@@ -61,7 +63,6 @@ pub(super) async fn answer(
     };
     let known = extract::Known {
         enricher: &shared.enricher,
-        trusted_hops: shared.trusted_hops,
         received_at: shared.clock.now(),
     };
     let (events, details) = rows(&known, head, payloads, is_explained);

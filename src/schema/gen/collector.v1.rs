@@ -781,6 +781,9 @@ pub struct Collector {
     /// What was not understood or was changed, one sentence each.
     #[prost(string, repeated, tag = "6")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where the visit came from, beyond collected_traffic_source.
+    #[prost(message, optional, tag = "20")]
+    pub traffic_source: ::core::option::Option<CollectorTrafficSource>,
 }
 /// Consent mode; null where the client did not say.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -850,6 +853,22 @@ pub struct CollectorGeo {
     /// ISO 3166-2 code of the region.
     #[prost(string, optional, tag = "2")]
     pub region_code: ::core::option::Option<::prost::alloc::string::String>,
+    /// Code of the metro area (Nielsen DMA, Google's metro code) in the United States.
+    #[prost(string, optional, tag = "3")]
+    pub metro_code: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Where the visit came from, beyond collected_traffic_source.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectorTrafficSource {
+    /// GA4's default channel group of the event's own source; null where the event names neither source nor medium.
+    #[prost(string, optional, tag = "1")]
+    pub channel_group: ::core::option::Option<::prost::alloc::string::String>,
+    /// What the referrer is: search, social, video, shopping, mail, ai, other, own, or ignored.
+    #[prost(string, optional, tag = "2")]
+    pub referrer_class: ::core::option::Option<::prost::alloc::string::String>,
+    /// What the referrer is called, where that is known: google, Facebook, ChatGPT.
+    #[prost(string, optional, tag = "3")]
+    pub referrer_name: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A click id.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
