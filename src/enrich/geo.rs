@@ -120,7 +120,13 @@ fn agree(told: &Place<'_>, found: &Place<'_>) -> bool {
 
 /// The country of the table.
 fn known(place: &Place<'_>) -> Option<Country> {
-    let by_code = |code: &str| Country::by_code(&country_code(code)?);
+    let by_code = |code: &str| match *code.as_bytes() {
+        [first, second] => {
+            let code = [first, second].map(|byte| byte.to_ascii_uppercase());
+            Country::by_code(std::str::from_utf8(&code).ok()?)
+        }
+        _ => None,
+    };
     let texts = [&place.country_code, &place.country_name];
     texts
         .into_iter()

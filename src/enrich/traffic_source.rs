@@ -156,7 +156,8 @@ impl<'n> Named<'n> {
         referrer: Option<(&'n str, Referrer<'n>)>,
         lists: &Lists,
     ) -> Self {
-        if let Some(source) = campaign.utm("utm_source") {
+        let [_, _, source, medium, ..] = campaign.utm();
+        if let Some(source) = source {
             // Assistants tag their links by that alone.
             let site = lists.site(&lists::lower(source.trim()));
             let is_ai = site.is_some_and(|site| site.kind == Kind::Ai);
@@ -171,30 +172,30 @@ impl<'n> Named<'n> {
                 ..Self::default()
             };
         }
-        if let Some((_, source, medium)) = campaign.paid_click() {
+        if let Some((_, source, implied)) = campaign.paid_click() {
             return Self {
                 source: Some(source),
-                medium: Some(medium),
+                medium: Some(implied),
                 rule: "click id of an ad",
                 ..Self::default()
             };
         }
         let brought = referrer.and_then(|(host, referrer)| referrer.brings(host));
-        if let Some([source, medium, name]) = brought {
+        if let Some([source, implied, name]) = brought {
             // With a medium of its own the campaign is not the one that the referrer stands for.
-            let name = campaign.utm("utm_medium").is_none().then_some(name);
+            let name = medium.is_none().then_some(name);
             return Self {
                 source: Some(source),
-                medium: Some(medium),
+                medium: Some(implied),
                 campaign: name,
                 rule: "referrer",
                 ..Self::default()
             };
         }
-        if let Some((name, source, medium)) = campaign.tagged_click() {
+        if let Some((name, source, implied)) = campaign.tagged_click() {
             return Self {
                 source: Some(source),
-                medium: Some(medium),
+                medium: Some(implied),
                 platform: (name == "srsltid").then_some("Shopping Free Listings"),
                 rule: "click id of a link",
                 ..Self::default()
@@ -209,17 +210,17 @@ impl<'n> Named<'n> {
     /// The row's source: what the campaign says, else what was found here.
     fn source(&self, campaign: &Campaign<'_>) -> CollectedTrafficSource {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let utm = |name: &str| campaign.utm(name);
+        let [id, name, _, medium, term, content, platform, format, tactic] = campaign.utm();
         CollectedTrafficSource {
-            manual_campaign_id: text(utm("utm_id")),
-            manual_campaign_name: text(utm("utm_campaign").or(self.campaign)),
+            manual_campaign_id: text(id),
+            manual_campaign_name: text(name.or(self.campaign)),
             manual_source: text(self.source),
-            manual_medium: text(utm("utm_medium").or(self.medium)),
-            manual_term: text(utm("utm_term")),
-            manual_content: text(utm("utm_content")),
-            manual_source_platform: text(utm("utm_source_platform").or(self.platform)),
-            manual_creative_format: text(utm("utm_creative_format")),
-            manual_marketing_tactic: text(utm("utm_marketing_tactic")),
+            manual_medium: text(medium.or(self.medium)),
+            manual_term: text(term),
+            manual_content: text(content),
+            manual_source_platform: text(platform.or(self.platform)),
+            manual_creative_format: text(format),
+            manual_marketing_tactic: text(tactic),
             gclid: text(campaign.click_id("gclid")),
             dclid: text(campaign.click_id("dclid")),
             srsltid: text(campaign.click_id("srsltid")),
@@ -229,7 +230,8 @@ impl<'n> Named<'n> {
 
 /// The domain below a public suffix, private suffixes included; the host itself where there is none (addresses, localhost).
 fn registrable(host: &str) -> &str {
-    if host.parse::<std::net::IpAddr>().is_ok() {
+    let may_be_address = host.ends_with(|last: char| last.is_ascii_digit()) || host.contains(':');
+    if may_be_address && host.parse::<std::net::IpAddr>().is_ok() {
         return host;
     }
     psl::domain_str(host).unwrap_or(host)

@@ -32,11 +32,18 @@ pub(super) fn host(url: &str) -> Option<String> {
 /// A text as a host name, in lower case and without final dot, if it can be one.
 pub(super) fn host_name(text: &str) -> Option<String> {
     let host = text.trim_end_matches('.');
-    let is_part = |c: char| {
-        c.is_ascii_alphanumeric() || "-._".contains(c) || (!c.is_ascii() && c.is_alphanumeric())
+    if host.is_empty() || host.len() > MAX_HOST {
+        return None;
+    }
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if host.is_ascii() {
+        return host.bytes().all(is_part).then(|| host.to_ascii_lowercase());
+    }
+    let is_part = |c: char| match u8::try_from(c) {
+        Ok(byte) if byte.is_ascii() => is_part(byte),
+        _ => c.is_alphanumeric(),
     };
-    let is_host = !host.is_empty() && host.len() <= MAX_HOST && host.chars().all(is_part);
-    is_host.then(|| host.to_lowercase())
+    host.chars().all(is_part).then(|| host.to_lowercase())
 }
 
 /// The parameters of an address's query, then those of its fragment (`#utm_source=a`, `#/path?utm_source=a`), in order, not decoded.
@@ -56,8 +63,8 @@ pub(super) fn parameters(url: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// A key or value of a query as text: `+` is a space, what is not UTF-8 becomes U+FFFD.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('+') {
-        return percent_decode_str(text).decode_utf8_lossy();
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
     }
     let spaced = text.replace('+', " ");
     Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())

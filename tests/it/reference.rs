@@ -103,12 +103,8 @@ fn a_file_that_cannot_be_used_is_told_at_start() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::write(folder.path().join("rates.json"), r#"{"EURO": 1}"#).unwrap();
     for (name, file, reason) in [
-        ("APP_CONFIG__ENRICH__RATES", "rates.json", "EURO"),
-        (
-            "APP_CONFIG__ENRICH__GEO_DATABASE",
-            "missing.mmdb",
-            "No such file",
-        ),
+        ("ENRICH__RATES", "rates.json", "EURO"),
+        ("ENRICH__GEO_DATABASE", "missing.mmdb", "No such file"),
     ] {
         for subcommand in ["serve", "doctor"] {
             let output = command(folder.path(), &[(name, file)])

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 
 use super::Place;
@@ -14,80 +14,90 @@ use crate::enrich::visit::header_text;
 /// Longest place name that is taken, in bytes.
 const MAX_NAME: usize = 200;
 
-/// The headers of a platform, each with those that stand in for it.
+/// The headers of a platform, as far as it has them.
 #[derive(Debug)]
 struct Headers {
-    country_code: &'static [&'static str],
-    country_name: &'static [&'static str],
-    region_code: &'static [&'static str],
-    region_name: &'static [&'static str],
-    city: &'static [&'static str],
-    metro_code: &'static [&'static str],
+    country_code: Option<HeaderName>,
+    country_name: Option<HeaderName>,
+    region_code: Option<HeaderName>,
+    /// Where that is not there.
+    region_code_else: Option<HeaderName>,
+    region_name: Option<HeaderName>,
+    city: Option<HeaderName>,
+    metro_code: Option<HeaderName>,
 }
 
 /// What the owner of a load balancer configures, as the headers of Google Cloud's variables `{client_region}`,
 /// `{client_region_subdivision}`, `{client_city}` (<https://cloud.google.com/load-balancing/docs/https/custom-headers>).
-const CONFIGURED: Headers = Headers {
-    country_code: &["x-client-geo-country"],
-    country_name: &[],
-    region_code: &["x-client-geo-state", "x-client-geo-region"],
-    region_name: &[],
-    city: &["x-client-geo-city"],
-    metro_code: &[],
+static CONFIGURED: Headers = Headers {
+    country_code: Some(HeaderName::from_static("x-client-geo-country")),
+    country_name: None,
+    region_code: Some(HeaderName::from_static("x-client-geo-state")),
+    region_code_else: Some(HeaderName::from_static("x-client-geo-region")),
+    region_name: None,
+    city: Some(HeaderName::from_static("x-client-geo-city")),
+    metro_code: None,
 };
 
 /// <https://cloud.google.com/appengine/docs/standard/reference/request-headers>
-const APP_ENGINE: Headers = Headers {
-    country_code: &["x-appengine-country"],
-    country_name: &[],
-    region_code: &["x-appengine-region"],
-    region_name: &[],
-    city: &["x-appengine-city"],
-    metro_code: &[],
+static APP_ENGINE: Headers = Headers {
+    country_code: Some(HeaderName::from_static("x-appengine-country")),
+    country_name: None,
+    region_code: Some(HeaderName::from_static("x-appengine-region")),
+    region_code_else: None,
+    region_name: None,
+    city: Some(HeaderName::from_static("x-appengine-city")),
+    metro_code: None,
 };
 
 /// <https://developers.cloudflare.com/rules/transform/managed-transforms/reference/>, "Add visitor location headers".
-const CLOUDFLARE: Headers = Headers {
-    country_code: &["cf-ipcountry"],
-    country_name: &[],
-    region_code: &["cf-region-code"],
-    region_name: &["cf-region"],
-    city: &["cf-ipcity"],
-    metro_code: &["cf-metro-code"],
+static CLOUDFLARE: Headers = Headers {
+    country_code: Some(HeaderName::from_static("cf-ipcountry")),
+    country_name: None,
+    region_code: Some(HeaderName::from_static("cf-region-code")),
+    region_code_else: None,
+    region_name: Some(HeaderName::from_static("cf-region")),
+    city: Some(HeaderName::from_static("cf-ipcity")),
+    metro_code: Some(HeaderName::from_static("cf-metro-code")),
 };
 
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/adding-cloudfront-headers.html>
-const CLOUD_FRONT: Headers = Headers {
-    country_code: &["cloudfront-viewer-country"],
-    country_name: &["cloudfront-viewer-country-name"],
-    region_code: &["cloudfront-viewer-country-region"],
-    region_name: &["cloudfront-viewer-country-region-name"],
-    city: &["cloudfront-viewer-city"],
-    metro_code: &["cloudfront-viewer-metro-code"],
+static CLOUD_FRONT: Headers = Headers {
+    country_code: Some(HeaderName::from_static("cloudfront-viewer-country")),
+    country_name: Some(HeaderName::from_static("cloudfront-viewer-country-name")),
+    region_code: Some(HeaderName::from_static("cloudfront-viewer-country-region")),
+    region_code_else: None,
+    region_name: Some(HeaderName::from_static(
+        "cloudfront-viewer-country-region-name",
+    )),
+    city: Some(HeaderName::from_static("cloudfront-viewer-city")),
+    metro_code: Some(HeaderName::from_static("cloudfront-viewer-metro-code")),
 };
 
 /// Fastly sends none by itself; these are those that its VCL is to set from `client.geo.*`.
-const FASTLY: Headers = Headers {
-    country_code: &["client-geo-country"],
-    country_name: &[],
-    region_code: &["client-geo-region"],
-    region_name: &[],
-    city: &["client-geo-city"],
-    metro_code: &["client-geo-metro-code"],
+static FASTLY: Headers = Headers {
+    country_code: Some(HeaderName::from_static("client-geo-country")),
+    country_name: None,
+    region_code: Some(HeaderName::from_static("client-geo-region")),
+    region_code_else: None,
+    region_name: None,
+    city: Some(HeaderName::from_static("client-geo-city")),
+    metro_code: Some(HeaderName::from_static("client-geo-metro-code")),
 };
 
 /// <https://vercel.com/docs/headers/request-headers>
-const VERCEL: Headers = Headers {
-    country_code: &["x-vercel-ip-country"],
-    country_name: &[],
-    region_code: &["x-vercel-ip-country-region"],
-    region_name: &[],
-    city: &["x-vercel-ip-city"],
-    metro_code: &[],
+static VERCEL: Headers = Headers {
+    country_code: Some(HeaderName::from_static("x-vercel-ip-country")),
+    country_name: None,
+    region_code: Some(HeaderName::from_static("x-vercel-ip-country-region")),
+    region_code_else: None,
+    region_name: None,
+    city: Some(HeaderName::from_static("x-vercel-ip-city")),
+    metro_code: None,
 };
 
 impl Headers {
-    const fn of(platform: Platform) -> &'static Self {
+    fn of(platform: Platform) -> &'static Self {
         match platform {
             Platform::None | Platform::Google | Platform::Akamai => &CONFIGURED,
             Platform::AppEngine => &APP_ENGINE,
@@ -98,35 +108,36 @@ impl Headers {
         }
     }
 
-    fn names(&self) -> impl Iterator<Item = &'static str> {
+    fn names(&'static self) -> impl Iterator<Item = &'static HeaderName> {
         let all = [
-            self.country_code,
-            self.country_name,
-            self.region_code,
-            self.region_name,
-            self.city,
-            self.metro_code,
+            &self.country_code,
+            &self.country_name,
+            &self.region_code,
+            &self.region_code_else,
+            &self.region_name,
+            &self.city,
+            &self.metro_code,
         ];
-        all.into_iter().flatten().copied()
+        all.into_iter().flatten()
     }
 }
 
 /// The place that the platform's headers tell.
 pub(super) fn place(platform: Platform, headers: &HeaderMap) -> Place<'_> {
     let names = Headers::of(platform);
-    let first = |names: &[&str]| names.iter().find_map(|name| text(headers, name));
-    let city = first(names.city);
+    let told = |name: &Option<HeaderName>| text(headers, name.as_ref()?);
+    let city = told(&names.city);
     Place {
-        country_code: first(names.country_code),
-        country_name: first(names.country_name),
-        region_code: first(names.region_code),
-        region_name: first(names.region_name),
+        country_code: told(&names.country_code),
+        country_name: told(&names.country_name),
+        region_code: told(&names.region_code).or_else(|| told(&names.region_code_else)),
+        region_name: told(&names.region_name),
         city: match platform {
             // It comes in small letters.
             Platform::AppEngine => city.map(|city| Cow::Owned(capitals(&city))),
             _ => city,
         },
-        metro_code: first(names.metro_code),
+        metro_code: told(&names.metro_code),
     }
 }
 
@@ -136,22 +147,27 @@ pub(super) fn seen(
     headers: &HeaderMap,
 ) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
     let names = Headers::of(platform).names();
-    names.filter_map(|name| Some((name, header_text(headers.get(name)?.as_bytes()))))
+    names.filter_map(|name| {
+        let value = header_text(headers.get(name)?.as_bytes());
+        Some((name.as_str(), value))
+    })
 }
 
 /// A name that can be stored.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, str>> {
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, str>> {
     let value = header_text(headers.get(name)?.as_bytes());
+    let is_plain = |byte: u8| byte.is_ascii() && !byte.is_ascii_control() && byte != b'%';
     let value = match value {
-        Cow::Borrowed(text) if !text.contains('%') => Cow::Borrowed(text.trim()),
-        text => Cow::Owned(
-            percent_decode_str(text.trim())
-                .decode_utf8_lossy()
-                .into_owned(),
-        ),
+        Cow::Borrowed(text) if text.bytes().all(is_plain) => Cow::Borrowed(text.trim()),
+        text => {
+            let text = percent_decode_str(text.trim()).decode_utf8_lossy();
+            if text.chars().any(char::is_control) {
+                return None;
+            }
+            Cow::Owned(text.into_owned())
+        }
     };
-    let is_junk = value.len() > MAX_NAME || value.chars().any(char::is_control);
-    (!is_unknown(&value) && !is_junk).then_some(value)
+    (!is_unknown(&value) && value.len() <= MAX_NAME).then_some(value)
 }
 
 /// What platforms say of a place that they do not know; T1 is Cloudflare's word for Tor.

@@ -40,7 +40,7 @@ pub(super) fn code_in(text: &str, country: Option<&str>) -> Option<String> {
     if let (Some(rest), Some(country)) = (with_country, country) {
         let part = rest.strip_prefix('-').unwrap_or(rest);
         if is_part(part) {
-            return Some(format!("{country}-{part}"));
+            return Some([country, "-", part].concat());
         }
     }
     if let Some((prefix, part)) = text.split_once('-') {
@@ -48,7 +48,7 @@ pub(super) fn code_in(text: &str, country: Option<&str>) -> Option<String> {
         return is_code.then(|| text.clone());
     }
     let country = country?;
-    is_part(&text).then(|| format!("{country}-{text}"))
+    is_part(&text).then(|| [country, "-", &text].concat())
 }
 
 #[cfg(test)]

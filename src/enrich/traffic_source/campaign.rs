@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::super::url;
 use crate::schema::ClickId;
 
-/// Campaign parameters, in the order of [`Campaign::utm`].
+/// Campaign parameters, in the order of their columns.
 pub(super) const UTM: [&str; 9] = [
     "utm_id",
     "utm_campaign",
@@ -119,10 +119,9 @@ impl<'u> Campaign<'u> {
         campaign
     }
 
-    /// The value of a campaign parameter, by its name.
-    pub(super) fn utm(&self, name: &str) -> Option<&str> {
-        let place = UTM.iter().position(|known| *known == name)?;
-        self.utm[place].as_deref()
+    /// The values of the campaign parameters, in the order of [`UTM`].
+    pub(super) fn utm(&self) -> [Option<&str>; UTM.len()] {
+        self.utm.each_ref().map(Option::as_deref)
     }
 
     /// The value of a click id, by its name.
@@ -160,9 +159,10 @@ impl<'u> Campaign<'u> {
     pub(super) fn into_click_ids(self) -> Vec<ClickId> {
         let sent = KNOWN.iter().zip(self.click_ids);
         let found = sent.filter_map(|(known, id)| {
+            let id = id?.into_owned();
             Some(ClickId {
                 key: Some(known.name.to_owned()),
-                value: Some(id?.into_owned()),
+                value: Some(id),
             })
         });
         found.collect()
