@@ -249,7 +249,9 @@ async fn every_column_that_the_docs_call_filled_is_filled() {
 }
 
 /// Filled for other visits than that of a customer with one device: each has a test of its own.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
+    // American places.
+    "collector.geo.metro_code",
     // Refunds.
     "ecommerce.refund_value",
     "ecommerce.refund_value_in_usd",
