@@ -83,7 +83,7 @@ fn streaming() -> Value {
     });
     let explain = json!({
         "name": "explain", "in": "query",
-        "description": "With `validate`: answers too what each step of enrichment saw, which rule decided, and what it filled",
+        "description": "With `validate`: answers too what each step of enrichment saw, which rule decided, and what it filled; of the first 100 events",
         "schema": {"enum": ["1", "true", "0", "false"]},
     });
     let write_key = json!({

@@ -16,6 +16,9 @@ use crate::enrich::explain::Explanation;
 use crate::http::{Detail, Error, body, extract};
 use crate::schema::{self, Event};
 
+/// Of so many events of a request the steps are told: they are larger than the rows.
+const MAX_EXPLAINED: usize = 100;
+
 /// Whether a request asks for it.
 ///
 /// # Errors
@@ -98,7 +101,10 @@ pub(super) fn rows(
     let (mut events, mut details) = (Vec::new(), Vec::new());
     for (index, parsed) in all.into_iter().enumerate() {
         match parsed {
-            Ok(parsed) => events.push(row(&mut rows, parsed, is_explained)),
+            Ok(parsed) => {
+                let is_explained = is_explained && index < MAX_EXPLAINED;
+                events.push(row(&mut rows, parsed, is_explained));
+            }
             Err(fault) => {
                 events.push(Value::Null);
                 details.push(Detail {
