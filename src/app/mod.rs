@@ -249,6 +249,12 @@ impl App {
             );
         }
 
+        if config.enrich.keys.is_empty() && config.enrich.session.is_on {
+            tracing::info!(
+                "no sessions are kept, for there is no key to sign their cookie with: set SESSION__KEYS, the same on all instances"
+            );
+        }
+
         #[cfg(feature = "pubsub")]
         let source = config.consume.as_ref().zip(config.dead_letter.folder());
         #[cfg(feature = "pubsub")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::enrich::client_ip::Platform;
 use crate::http::{
     AdminConfig, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig, ServerConfig,
+    is_cookie_name,
 };
 
 use super::enrichment;
@@ -184,5 +185,21 @@ pub(super) fn read_cookie(reader: &mut Reader) -> CookieConfig {
         secure: reader.boolean("COOKIE__SECURE"),
         http_only: reader.boolean("COOKIE__HTTPONLY"),
         same_site: same_site.0.unwrap_or(SameSite::None),
+        readable: read_readable(reader),
     }
+}
+
+/// The name of the cookie that scripts can read.
+fn read_readable(reader: &mut Reader) -> Option<String> {
+    let name = reader.text("COOKIE__READABLE");
+    if name.is_empty() {
+        return None;
+    }
+    if !is_cookie_name(&name) || name == "__uid__" || name.starts_with("__sid_") {
+        reader.fault(
+            &format!("{PREFIX}COOKIE__READABLE"),
+            "must be a name of letters, digits, '_', '-' and '.', and none of the collector's other cookies",
+        );
+    }
+    Some(name)
 }

@@ -22,6 +22,7 @@ mod pubsub;
 mod read;
 mod reader;
 pub mod variables;
+mod visitors;
 mod writers;
 
 pub use dead_letter::DeadLetterConfig;

@@ -11,7 +11,9 @@ use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{Config, From, Invalid, LogConfig, LogFormat, dead_letter, enrichment, http, writers};
+use super::{
+    Config, From, Invalid, LogConfig, LogFormat, dead_letter, enrichment, http, visitors, writers,
+};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 pub(super) const CLOUD_RUN: &str = "K_SERVICE";
@@ -279,6 +281,7 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
         time_zone,
         own_domains,
         ignored_referrers: reader.list("ENRICH__IGNORED_REFERRERS"),
+        ..visitors::read(reader)
     }
 }
 

@@ -417,6 +417,51 @@ pub const VARIABLES: &[Variable] = &[
         "none",
         "which sites' requests carry the cookie: none, lax or strict; none is lax where it is not secure",
     ),
+    variable(
+        "COOKIE__READABLE",
+        "",
+        "name of a second cookie with the same id that scripts can read; unset: there is none",
+    ),
+    variable(
+        "COOKIE__TAKE_GA",
+        "false",
+        "tell a browser that has no cookie __uid__ by that of Google Analytics, _ga, so that visitors stay who they were",
+    ),
+    secret(
+        "SESSION__KEYS",
+        "[]",
+        "JSON list of keys of 16 characters or more by which session cookies are signed and cookieless ids made, the same on all instances; the first is used, further ones are still understood; none: there are no sessions",
+    ),
+    variable(
+        "SESSION__ENABLED",
+        "true",
+        "keep sessions of visitors whose client keeps none, in a signed cookie",
+    ),
+    variable(
+        "SESSION__TIMEOUT",
+        "1800",
+        "seconds without an event after which a session has ended",
+    ),
+    variable(
+        "SESSION__EVENTS",
+        "true",
+        "add rows session_start and first_visit, as GA4 does",
+    ),
+    variable(
+        "CONSENT__GPC",
+        "ignore",
+        "what a browser's Sec-GPC: 1 denies: ignore (nothing), ads (what serves advertising) or all (analytics too)",
+    ),
+    variable(
+        "CONSENT__DNT",
+        "ignore",
+        "what a browser's DNT: 1 denies: ignore, ads or all",
+    ),
+    variable(
+        "CONSENT__COOKIELESS_ID",
+        "false",
+        "give visitors who deny analytics_storage an id for the day, hashed from truncated address, user agent and site, instead of none; needs SESSION__KEYS",
+    ),
 ];
 
 /// Variables of the system that this one replaces, accepted so that its configuration works as it stands.

@@ -13,23 +13,30 @@ use crate::clock::Micros;
 use crate::schema::{Collector, Device, Event, EventDimensions, WebInfo};
 
 use self::client_ip::{HopsHeader, Platform, Trust};
-use self::explain::Explanation;
+use self::cookieless::Cookieless;
+use self::explain::{Explanation, Step};
 use self::reference::Reference;
 use self::traffic_source::Lists;
 
 pub mod client_ip;
 pub mod commerce;
+pub mod consent;
+mod cookieless;
 mod device;
 pub mod explain;
 pub mod geo;
 pub mod identity;
+mod key;
 mod language;
 pub mod reference;
+pub mod session;
 mod time;
 pub mod traffic_source;
 mod url;
 mod visit;
+mod visitor;
 
+pub use key::Key;
 pub use visit::Visit;
 
 /// Most warnings that a row holds.
@@ -57,6 +64,16 @@ pub struct Config {
     pub own_domains: Vec<String>,
     /// Domains whose referrers bring nobody, besides those of the list of sources.
     pub ignored_referrers: Vec<String>,
+    /// How consent is found.
+    pub consent: consent::Config,
+    /// By which session cookies are signed and cookieless ids hashed; the first is used, further ones are still understood.
+    pub keys: Vec<Key>,
+    /// How sessions are kept.
+    pub session: session::Config,
+    /// Whether who denies storage gets an id for the day.
+    pub has_cookieless_ids: bool,
+    /// Whether the cookie of Google Analytics tells a browser that has none of ours.
+    pub takes_ga_cookie: bool,
 }
 
 impl Config {
@@ -81,6 +98,11 @@ impl Default for Config {
             time_zone: jiff::tz::TimeZone::UTC,
             own_domains: Vec::new(),
             ignored_referrers: Vec::new(),
+            consent: consent::Config::default(),
+            keys: Vec::new(),
+            session: session::Config::default(),
+            has_cookieless_ids: false,
+            takes_ga_cookie: false,
         }
     }
 }
@@ -118,6 +140,10 @@ pub struct Enricher {
     lists: Arc<Lists>,
     reference: Arc<Reference>,
     devices: device::Devices,
+    consent: consent::Config,
+    cookieless: Option<Cookieless>,
+    sessions: Option<session::Sessions>,
+    takes_ga_cookie: bool,
 }
 
 impl Enricher {
@@ -132,6 +158,14 @@ impl Enricher {
             lists: Lists::built_in(),
             reference: Arc::default(),
             devices: device::Devices::new(),
+            consent: config.consent,
+            cookieless: config
+                .keys
+                .first()
+                .filter(|_| config.has_cookieless_ids)
+                .map(|key| Cookieless::new(key.clone(), config.session.pause)),
+            sessions: session::Sessions::new(&config.keys, config.session),
+            takes_ga_cookie: config.takes_ga_cookie,
         }
     }
 
@@ -161,6 +195,7 @@ impl Enricher {
     ) {
         event.platform = Some("WEB".to_owned());
         event.stream_id = Some(visit.stream_id.clone().into_owned());
+        let is_allowed = self.consent.fill(event, visit, explanation);
         event.ip = client_ip::stored(visit.client_ip, self.ip);
         explanation.step(|| {
             let step = self.trust.explained(visit.headers);
@@ -170,15 +205,35 @@ impl Enricher {
         });
 
         time::stamp(event, visit.received_at, client_timestamp, &self.time_zone);
-        identity::fill(event, visit);
+        explanation.step(|| time::explained(event, visit.received_at, client_timestamp));
+        let cookieless = match is_allowed {
+            true => None,
+            false => self.cookieless_id(event, visit),
+        };
+        identity::fill(event, visit, is_allowed, cookieless, explanation);
 
         self.fill_device(event, visit);
+        explanation.step(|| {
+            let device = event.device.as_ref();
+            Step::new("language", "the language of the highest weight")
+                .saw(
+                    "Accept-Language",
+                    visit.header(&header::ACCEPT_LANGUAGE).as_deref(),
+                )
+                .filled(
+                    "device.language",
+                    device.and_then(|device| device.language.as_ref()),
+                )
+        });
         let platform = self.trust_geo_headers.then_some(self.trust.platform);
         let places = self.reference.places.get();
         geo::fill(event, visit, platform, places.as_deref(), explanation);
         self.fill_page(event, explanation);
         let rates = self.reference.rates.get();
         commerce::fill(event, rates.as_deref(), explanation);
+        if !is_allowed {
+            consent::redact(event);
+        }
     }
 
     fn fill_device(&self, event: &mut Event, visit: &Visit<'_>) {

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName};
 
+use super::identity::Source;
 use crate::clock::Micros;
 
 /// A request, as enrichment sees it.
@@ -17,6 +18,8 @@ pub struct Visit<'a> {
     pub stream_id: Cow<'a, str>,
     /// Id of the browser, by [`super::identity::user_pseudo_id`].
     pub user_pseudo_id: Cow<'a, str>,
+    /// Where that id comes from.
+    pub user_source: Source,
     /// Address of the client, by [`super::client_ip::client_ip`].
     pub client_ip: Option<IpAddr>,
     /// The headers, as they came; read them by [`Visit::header`].
@@ -39,6 +42,7 @@ impl Default for Visit<'_> {
             received_at: Micros::default(),
             stream_id: Cow::default(),
             user_pseudo_id: Cow::default(),
+            user_source: Source::default(),
             client_ip: None,
             headers: &NONE,
         }

@@ -32,7 +32,7 @@ pub mod streaming;
 
 pub use admin::{Admin, AdminConfig};
 pub use body::BodyLimits;
-pub use cookie::{Cookie, CookieConfig, SameSite};
+pub use cookie::{Cookie, CookieConfig, SameSite, is_cookie_name};
 pub use cors::CorsConfig;
 pub use error::{Detail, Error};
 pub use secret::Secret;
@@ -67,7 +67,7 @@ pub struct Shared {
 impl Shared {
     /// The client's address.
     fn client_ip(&self, head: &Parts) -> Option<IpAddr> {
-        extract::client_ip(self, head)
+        extract::client_ip(&self.enricher, head)
     }
 }
 

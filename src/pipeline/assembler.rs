@@ -314,6 +314,10 @@ mod tests {
             Err(Refused::Closed)
         }
 
+        fn append_together(&self, _: &[NewRecord<'_>]) -> Result<Ticket, Refused> {
+            Err(Refused::Closed)
+        }
+
         fn durable(&self) -> watch::Receiver<SequenceNumber> {
             self.durable.subscribe()
         }

@@ -32,7 +32,7 @@ pub use dedupe::{Dedupe, DedupeConfig, event_key};
 pub use delivery::{Delivery, DeliveryConfig, Stop, Told};
 pub use fate::{Fate, Fates, NotFound, Searched};
 pub use forget::{files_of, forget};
-pub use intake::{Acknowledge, Intake, NotAppended};
+pub use intake::{Acknowledge, Intake, NotAppended, With};
 pub use origins::Origins;
 pub use receipt::{NotKept, Receipt, Refused};
 pub use release::release_settled;

@@ -14,6 +14,7 @@ mod bigquery;
 mod bigquery_fake;
 mod binary;
 mod browser;
+mod consent;
 mod consume;
 #[cfg(feature = "bigquery")]
 mod credentials;
@@ -27,6 +28,7 @@ mod docs;
 mod door;
 mod durability;
 mod endpoint;
+mod explain;
 mod fault;
 mod floors;
 mod formats;
@@ -52,6 +54,7 @@ mod replay;
 mod restart;
 mod schema;
 mod senders;
+mod sessions;
 #[cfg(all(feature = "bigquery", feature = "delta"))]
 mod several;
 #[cfg(feature = "bigquery")]
@@ -60,4 +63,5 @@ mod side_table;
 mod signals;
 mod support;
 mod syscalls;
+mod visit;
 mod writer_contract;

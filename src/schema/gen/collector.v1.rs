@@ -786,7 +786,7 @@ pub struct Collector {
     pub traffic_source: ::core::option::Option<CollectorTrafficSource>,
 }
 /// Consent mode; null where the client did not say.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Consent {
     /// Storage for advertising.
     #[prost(bool, optional, tag = "1")]
@@ -809,6 +809,30 @@ pub struct Consent {
     /// Storage for security.
     #[prost(bool, optional, tag = "7")]
     pub security_storage: ::core::option::Option<bool>,
+    /// State of the consent mode as Google's tags send it, `G1` and a sign each for advertising and analytics.
+    #[prost(string, optional, tag = "8")]
+    pub gcs: ::core::option::Option<::prost::alloc::string::String>,
+    /// How the four states of the consent mode came about, as Google's tags send it.
+    #[prost(string, optional, tag = "9")]
+    pub gcd: ::core::option::Option<::prost::alloc::string::String>,
+    /// Consent string of IAB's Transparency and Consent Framework.
+    #[prost(string, optional, tag = "10")]
+    pub tcf: ::core::option::Option<::prost::alloc::string::String>,
+    /// String of IAB's Global Privacy Platform.
+    #[prost(string, optional, tag = "11")]
+    pub gpp: ::core::option::Option<::prost::alloc::string::String>,
+    /// Sections of that string that apply.
+    #[prost(string, optional, tag = "12")]
+    pub gpp_sid: ::core::option::Option<::prost::alloc::string::String>,
+    /// US privacy string of IAB.
+    #[prost(string, optional, tag = "13")]
+    pub us_privacy: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whether the browser asked by Sec-GPC not to sell or share.
+    #[prost(bool, optional, tag = "14")]
+    pub global_privacy_control: ::core::option::Option<bool>,
+    /// Whether the browser asked by DNT not to track.
+    #[prost(bool, optional, tag = "15")]
+    pub do_not_track: ::core::option::Option<bool>,
 }
 /// What speaks for an automated client.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
