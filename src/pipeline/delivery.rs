@@ -294,6 +294,10 @@ impl Delivery {
             tokio::select! {
                 next = assembled.recv(), if is_assembling && has_room => match next {
                     Some(mut next) => {
+                        // A crash came between the dead letter and the cursor: the destination may take now what it refused.
+                        if self.dead_letter.knows_any() {
+                            next.leave_out(|sequence| self.dead_letter.knows(sequence));
+                        }
                         next.batch.previous = newest.filter(|_| !running.is_empty());
                         let row = next.batch.records.last().map(|record| record.sequence);
                         newest = row.or(newest);
@@ -378,10 +382,9 @@ impl Delivery {
                 }
                 self.worked();
                 attribute(&self.counts, batch.records.iter(), STORED);
-                if batch.records.len() < assembled.batch.records.len() {
-                    let refused = without(&assembled.batch.records, &batch.records);
-                    attribute(&self.counts, refused, self.dead_letter.counted(1));
-                }
+                let refused = without(&assembled.batch.records, &batch.records);
+                let refused = refused.chain(&assembled.dead_lettered);
+                attribute(&self.counts, refused, self.dead_letter.counted(1));
                 let counted = self.counted(assembled, batch.records.len());
                 self.settle_to(batch.last, counted);
                 return true;
@@ -438,22 +441,18 @@ impl Delivery {
     fn stored(&self, assembled: &Assembled) -> DestinationTotals {
         self.worked();
         attribute(&self.counts, assembled.batch.records.iter(), STORED);
+        let dead_lettered = assembled.dead_lettered.iter();
+        attribute(&self.counts, dead_lettered, self.dead_letter.counted(1));
         self.counted(assembled, assembled.batch.records.len())
     }
 
-    /// As what a batch counts of which so many rows were handed to the writer in the end. Among them may be some that went
-    /// to the dead letter before a crash: the writer passes over what lies before rows that it has.
+    /// As what a batch counts of which so many rows were handed to the writer in the end.
     fn counted(&self, assembled: &Assembled, remaining: usize) -> DestinationTotals {
-        let records = &assembled.batch.records;
-        let refused = records.len() - remaining;
-        let known = records.first().map_or(0, |first| {
-            let before = SequenceNumber(first.sequence.0.saturating_sub(1));
-            self.dead_letter.known_between(before, assembled.batch.last)
-        });
-        let known = usize::try_from(known).unwrap_or(usize::MAX);
-        let earlier = known.saturating_sub(refused).min(remaining);
-        let mut counted = assembled.counted(remaining - earlier);
-        counted += self.dead_letter.counted(refused + earlier);
+        let refused = assembled.batch.records.len() - remaining;
+        let mut counted = assembled.counted(remaining);
+        counted += self
+            .dead_letter
+            .counted(refused + assembled.dead_lettered.len());
         counted
     }
 

@@ -128,17 +128,25 @@ async fn a_dead_letter_before_a_crash_is_not_written_twice() {
     collector.stop().await;
     restore(&cursors, &before);
 
-    // A destination without positions gets them again; the dead letter does not.
-    let forgetful = Arc::new(MemoryWriter::new("a", QUICK, usize::MAX, false));
-    forgetful.reject([SequenceNumber(2)]);
-    let collector = Builder::in_folder(folder).to(&forgetful).start().await;
-    eventually("all are settled", || {
-        collector.ledger.destinations()[0].pending() == 0
-    })
-    .await;
-    assert_eq!(collector.dead_letters().len(), 1);
-    collector.stop().await;
-    assert_eq!(ids(&forgetful), ["1", "3"]);
+    // A destination without positions gets them again, but not what the dead letter has: be it that it would take it now.
+    for rejects in [true, false] {
+        let forgetful = Arc::new(MemoryWriter::new("a", QUICK, usize::MAX, false));
+        if rejects {
+            forgetful.reject([SequenceNumber(2)]);
+        }
+        let folder = Arc::clone(&folder);
+        let collector = Builder::in_folder(folder).to(&forgetful).start().await;
+        eventually("all are settled", || {
+            collector.ledger.destinations()[0].pending() == 0
+        })
+        .await;
+        assert_eq!(collector.dead_letters().len(), 1);
+        let totals = collector.ledger.destinations()[0].totals();
+        assert_eq!((totals.stored, totals.dead_lettered), (2, 1));
+        collector.stop().await;
+        assert_eq!(ids(&forgetful), ["1", "3"]);
+        restore(&cursors, &before);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
