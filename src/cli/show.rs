@@ -17,6 +17,7 @@ use crate::log::disk::{identities, read_only};
 use crate::schema::{self, Kind, LogId, SequenceNumber};
 
 /// How often a table is read to find it standing still.
+#[cfg(feature = "delta")]
 const TRIES: usize = 5;
 
 /// How often a followed log is looked at.

@@ -242,7 +242,7 @@ fn read_delta(reader: &mut Reader) -> crate::writer::delta::Config {
     if let Err(error) = config.name() {
         reader.fault(
             &format!("{PREFIX}WRITERS__DELTA__URI"),
-            &format!("is wrong: {error}"),
+            format!("is wrong: {error}"),
         );
     }
     config
