@@ -195,10 +195,11 @@ fn read_readable(reader: &mut Reader) -> Option<String> {
     if name.is_empty() {
         return None;
     }
-    if !is_cookie_name(&name) || name == "__uid__" || name.starts_with("__sid_") {
+    let is_taken = name == "__uid__" || name.starts_with("__sid_") || name.starts_with("_ga");
+    if !is_cookie_name(&name) || is_taken {
         reader.fault(
             &format!("{PREFIX}COOKIE__READABLE"),
-            "must be a name of letters, digits, '_', '-' and '.', and none of the collector's other cookies",
+            "must be a name of letters, digits, '_', '-' and '.', and none of the collector's other cookies or Google's",
         );
     }
     Some(name)

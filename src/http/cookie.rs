@@ -69,10 +69,13 @@ impl SameSite {
 /// then the older, first (<https://www.rfc-editor.org/rfc/rfc6265#section-5.4>).
 pub(super) fn sent<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let lines = headers.get_all(header::COOKIE).iter();
-    let lines = lines.filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(';')).find_map(|pair| {
-        let (found, value) = pair.split_once('=')?;
-        (found.trim() == name).then(|| value.trim())
+    // As bytes: another cookie of the site may hold anything.
+    let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.find_map(|pair| {
+        let equals = memchr::memchr(b'=', pair)?;
+        let (found, value) = (&pair[..equals], &pair[equals + 1..]);
+        let is_it = found.trim_ascii() == name.as_bytes();
+        is_it.then(|| std::str::from_utf8(value.trim_ascii()).ok())?
     })
 }
 

@@ -295,9 +295,7 @@ impl Delivery {
                 next = assembled.recv(), if is_assembling && has_room => match next {
                     Some(mut next) => {
                         // A crash came between the dead letter and the cursor: the destination may take now what it refused.
-                        if self.dead_letter.knows_any() {
-                            next.leave_out(|sequence| self.dead_letter.knows(sequence));
-                        }
+                        next.leave_out(|sequence| self.dead_letter.knows(sequence));
                         next.batch.previous = newest.filter(|_| !running.is_empty());
                         let row = next.batch.records.last().map(|record| record.sequence);
                         newest = row.or(newest);

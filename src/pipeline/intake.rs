@@ -184,6 +184,10 @@ impl Intake {
         let keys: Vec<_> = records.iter().map(|record| record.key).collect();
         let append = || {
             self.dedupe.each_once(&keys, now, |is_new| {
+                // What was added to an event that is here already belongs to the visitor whom its first sending made.
+                if is_new.last() == Some(&false) {
+                    return Ok(Vec::new());
+                }
                 let mut is_new = is_new.iter();
                 let mut new = records.clone();
                 new.retain(|_| is_new.next() == Some(&true));

@@ -204,24 +204,66 @@ async fn added_rows_share_the_fate_of_their_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retried_event_begins_nothing_again() {
+    // Who comes without a cookie is somebody new each time, but the event is not.
+    for (cookie, counts, stored) in [
+        ("__uid__=known.to.the.site", (3, 3, 4), 2),
+        ("", (3, 2, 2), 3),
+    ] {
+        let writer = memory("a");
+        let collector = Builder::new()
+            .to(&writer)
+            .set("SESSION__KEYS", KEYS)
+            .start()
+            .await;
+        let body = r#"{"event_name":"page_view","event_id":"1"}"#;
+        for _ in 0..3 {
+            assert_eq!(send(&collector, cookie, body).await.status, 200);
+        }
+        let intake = collector.ledger.intake();
+        assert_eq!(
+            (intake.received, intake.synthesised, intake.duplicate),
+            counts
+        );
+        collector.stop().await;
+        assert_eq!(rows(&writer).len(), stored);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_with_many_cookies_gets_none_of_another_stream() {
     let writer = memory("a");
     let collector = Builder::new()
         .to(&writer)
         .set("SESSION__KEYS", KEYS)
         .start()
         .await;
-    let cookie = "__uid__=known.to.the.site";
-    let body = r#"{"event_name":"page_view","event_id":"1"}"#;
-    for _ in 0..3 {
-        assert_eq!(send(&collector, cookie, body).await.status, 200);
-    }
-    let intake = collector.ledger.intake();
-    assert_eq!(
-        (intake.received, intake.synthesised, intake.duplicate),
-        (3, 3, 4)
-    );
+    let body = r#"{"event_name":"page_view"}"#;
+    let first = jar(&send(&collector, "", body).await);
+    assert!(first.contains("__sid_"), "{first}");
+    // What other parts of the site keep may be no text.
+    let many = format!("__sid_other__={}; town=Z\u{fc}rich", "x".repeat(4096));
+    let answer = send(&collector, &format!("__uid__=u; {many}"), body).await;
+    assert!(!jar(&answer).contains("__sid_"), "{}", answer.head);
+    // Its own goes on.
+    let answer = send(&collector, &format!("{first}; {many}"), body).await;
+    assert!(jar(&answer).contains("__sid_"), "{}", answer.head);
     collector.stop().await;
-    assert_eq!(rows(&writer).len(), 2);
+    let names: Vec<String> = rows(&writer)
+        .iter()
+        .map(|row| row["event_name"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "first_visit",
+            "session_start",
+            "page_view",
+            "session_start",
+            "page_view",
+            "page_view"
+        ],
+        "the last one begins no session"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -253,7 +253,7 @@ impl State {
             }
         };
         Self {
-            id: clients.unwrap_or_else(|| session_id(&visit.user_pseudo_id, number, last)),
+            id: clients.unwrap_or_else(|| session_id(visit, number, last)),
             number: clients_number
                 .filter(|number| *number > 0)
                 .unwrap_or(number.saturating_add(1)),
@@ -293,9 +293,10 @@ impl State {
 }
 
 /// The id of the session after this one: ten digits, as many as GA4's have, but no time.
-fn session_id(user_pseudo_id: &str, number: i64, last: i64) -> i64 {
+fn session_id(visit: &Visit<'_>, number: i64, last: i64) -> i64 {
     const LEAST: u64 = 1_000_000_000;
-    let text = format!("{user_pseudo_id}\n{number}\n{last}");
+    let (stream_id, user) = (&visit.stream_id, &visit.user_pseudo_id);
+    let text = format!("{stream_id}\n{user}\n{number}\n{last}");
     let id = LEAST + xxh3_64(text.as_bytes()) % (9 * LEAST);
     i64::try_from(id).unwrap_or(i64::MAX)
 }

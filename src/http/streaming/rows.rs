@@ -1,6 +1,7 @@
 //! The rows of one request: its events share a visit, and a session that goes on from one to the next.
 
 use http::request::Parts;
+use http::{HeaderValue, header};
 
 use super::payload::Parsed;
 use crate::enrich::explain::Explanation;
@@ -8,6 +9,9 @@ use crate::enrich::session::Ongoing;
 use crate::enrich::{Enricher, Visit};
 use crate::http::cookie;
 use crate::schema::Event;
+
+/// A browser that sends more than this gets no cookie besides. Servers before the collector take 8 KiB of headers, mostly.
+const MOST_COOKIE_BYTES: usize = 4 << 10;
 
 /// Makes rows of events.
 #[derive(Debug)]
@@ -50,9 +54,19 @@ impl<'r> Rows<'r> {
         (event, added)
     }
 
-    /// Name and value of the session's cookie after these events, if there is one to set.
+    /// Name and value of the session's cookie after these events, if there is one to set. Not where the browser has many
+    /// already: somebody else's page could fill it with cookies of streams that it thinks up.
     pub(super) fn session(&self) -> Option<(&str, String)> {
         let (name, ongoing) = self.session.as_ref()?;
+        let headers = &self.head.headers;
+        let bytes: usize = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .map(HeaderValue::len)
+            .sum();
+        if bytes > MOST_COOKIE_BYTES && cookie::sent(headers, name).is_none() {
+            return None;
+        }
         Some((name, self.enricher.session_cookie(self.visit, ongoing)?))
     }
 }

@@ -96,6 +96,11 @@ impl Elsewhere {
         })
     }
 
+    /// Whether it holds this row.
+    pub(super) fn knows(&self, sequence: SequenceNumber) -> bool {
+        self.known.contains(&sequence.0)
+    }
+
     /// How many rows in `(after, through]` were taken, as far as that is known.
     pub(super) fn known_between(&self, after: SequenceNumber, through: SequenceNumber) -> u64 {
         let range = after.0 + 1..=through.0;

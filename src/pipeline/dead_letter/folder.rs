@@ -82,6 +82,11 @@ impl DeadLetterFolder {
         })
     }
 
+    /// Whether it holds this row.
+    pub(super) fn knows(&self, sequence: SequenceNumber) -> bool {
+        self.known.contains(&sequence.0)
+    }
+
     /// How many rows in `(after, through]` are in the dead letter.
     pub fn known_between(&self, after: SequenceNumber, through: SequenceNumber) -> u64 {
         self.known

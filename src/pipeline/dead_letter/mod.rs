@@ -70,12 +70,11 @@ impl DeadLetter {
 
     /// Whether it holds this row.
     pub(super) fn knows(&self, sequence: SequenceNumber) -> bool {
-        self.known_between(SequenceNumber(sequence.0.saturating_sub(1)), sequence) > 0
-    }
-
-    /// Whether it holds any row, as far as it remembers.
-    pub(super) fn knows_any(&self) -> bool {
-        self.known_between(SequenceNumber::ZERO, SequenceNumber(u64::MAX)) > 0
+        match self {
+            Self::Folder(folder) => folder.knows(sequence),
+            Self::Elsewhere(elsewhere) => elsewhere.knows(sequence),
+            Self::Nowhere(_) => false,
+        }
     }
 
     /// Forgets numbers up to the cursor: they will not come again.

@@ -1,6 +1,6 @@
 //! Consent as clients send it: the seven states of the consent mode, in any spelling, Google's `gcs` and `gcd`, the strings of IAB.
 //!
-//! A state that nobody understands is unset, with a warning; `enrich::consent` brings the forms together. If the client sends no consent at all,
+//! A state that nobody understands is unset, with a warning. Where two members tell one state, a denial counts; `enrich::consent` brings the forms together. If the client sends no consent at all,
 //! GA4's three columns are null, not `Unset`: nothing is known of a client that has no consent mode.
 
 use super::input::{Fault, Input, Path};
@@ -28,10 +28,16 @@ impl Sent {
         at: &Path<'_>,
         name: &str,
     ) -> Result<bool, Fault> {
-        let Some(slot) = self.slot(name) else {
+        if self.slot(name).is_none() {
             return Ok(false);
-        };
-        *slot = string(input, at)?;
+        }
+        if let (Some(text), Some(slot)) = (string(input, at)?, self.slot(name)) {
+            // Of two, the one that says a `0` denies something (`G100`).
+            let is_better = |known: &mut String| !known.contains('0') && text.contains('0');
+            if slot.as_mut().is_none_or(is_better) {
+                *slot = Some(text);
+            }
+        }
         Ok(true)
     }
 
@@ -48,10 +54,16 @@ impl Sent {
         })
     }
 
-    /// Reads an object of states, or `gcs` by itself.
+    /// Reads an object of states, one word for all of them, or `gcs` by itself.
     pub(super) fn read(&mut self, input: &mut Input<'_>, at: &Path<'_>) -> Result<(), Fault> {
         if input.json.peek()? == Kind::Text {
-            self.consent.gcs = string(input, at)?;
+            match string(input, at)? {
+                Some(text) => match yes_or_no(text.trim()) {
+                    Some(state) => self.all(state),
+                    None => self.consent.gcs = Some(text),
+                },
+                None => {}
+            }
             return Ok(());
         }
         if !input.object(at)? {
@@ -69,7 +81,10 @@ impl Sent {
                 "functionality_storage" => &mut consent.functionality_storage,
                 "personalization_storage" => &mut consent.personalization_storage,
                 "security_storage" => &mut consent.security_storage,
-                "uses_transient_token" => &mut self.has_token,
+                "uses_transient_token" => {
+                    self.has_token = flag(input, &at)?.or(self.has_token);
+                    continue;
+                }
                 other => {
                     if !self.string(input, &at, other)? {
                         input.ignore(&at)?;
@@ -77,9 +92,23 @@ impl Sent {
                     continue;
                 }
             };
-            *state = flag(input, &at)?;
+            *state = with(*state, flag(input, &at)?);
         }
         Ok(())
+    }
+
+    /// One word was said for everything that can be asked for.
+    fn all(&mut self, state: bool) {
+        self.has_states = true;
+        let consent = &mut self.consent;
+        for one in [
+            &mut consent.ad_storage,
+            &mut consent.ad_user_data,
+            &mut consent.ad_personalization,
+            &mut consent.analytics_storage,
+        ] {
+            *one = with(*one, Some(state));
+        }
     }
 
     /// What goes into the row; nothing if nothing was sent.
@@ -117,11 +146,30 @@ fn string(input: &mut Input<'_>, at: &Path<'_>) -> Result<Option<String>, Fault>
     Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 
+/// What two members say of one state: a denial counts, and what says nothing does not.
+fn with(known: Option<bool>, said: Option<bool>) -> Option<bool> {
+    match (known, said) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (known, said) => said.or(known),
+    }
+}
+
 fn ga4_text(state: Option<bool>) -> &'static str {
     match state {
         Some(true) => "Yes",
         Some(false) => "No",
         None => "Unset",
+    }
+}
+
+fn yes_or_no(word: &str) -> Option<bool> {
+    const YES: [&str; 7] = ["granted", "true", "yes", "1", "on", "y", "t"];
+    const NO: [&str; 7] = ["denied", "false", "no", "0", "off", "n", "f"];
+    let is_among = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+    match (is_among(&YES), is_among(&NO)) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
     }
 }
 
@@ -135,14 +183,8 @@ pub(super) fn flag(input: &mut Input<'_>, at: &Path<'_>) -> Result<Option<bool>,
         Scalar::Text(text) => text.trim(),
         Scalar::Nested(_) => "",
     };
-    const YES: [&str; 7] = ["granted", "true", "yes", "1", "on", "y", "t"];
-    const NO: [&str; 7] = ["denied", "false", "no", "0", "off", "n", "f"];
-    let is_among = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
-    if is_among(&YES) {
-        return Ok(Some(true));
-    }
-    if is_among(&NO) {
-        return Ok(Some(false));
+    if let Some(state) = yes_or_no(word) {
+        return Ok(Some(state));
     }
     if !word.eq_ignore_ascii_case("unset")
         && !matches!(&scalar, Scalar::Text(text) if text.trim().is_empty())
