@@ -43,6 +43,8 @@ async fn a_stop_delivers_what_waits_for_more() {
         ..QUICK
     };
     let writer = Arc::new(MemoryWriter::new("a", patient, usize::MAX, true));
+    // It takes its time, of which there is enough.
+    writer.play([Step::Slow(std::time::Duration::from_millis(300))]);
     let collector = Builder::new().to(&writer).start().await;
     collector.takes(&event("1")).await;
     assert!(collector.stop().await.is_drained);

@@ -57,12 +57,11 @@ impl Sent {
     /// Reads an object of states, one word for all of them, or `gcs` by itself.
     pub(super) fn read(&mut self, input: &mut Input<'_>, at: &Path<'_>) -> Result<(), Fault> {
         if input.json.peek()? == Kind::Text {
-            match string(input, at)? {
-                Some(text) => match yes_or_no(text.trim()) {
+            if let Some(text) = string(input, at)? {
+                match yes_or_no(text.trim()) {
                     Some(state) => self.all(state),
                     None => self.consent.gcs = Some(text),
-                },
-                None => {}
+                }
             }
             return Ok(());
         }
