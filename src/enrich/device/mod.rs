@@ -1,0 +1,3 @@
+pub(crate) mod hints;
+pub(crate) mod matomo;
+pub mod compile;
