@@ -6,9 +6,9 @@ RUN_DIR := $(CARGO_TARGET_DIR)/tmp
 BENCH_BIN := $(CARGO_TARGET_DIR)/release
 SOAK := $(BENCH_BIN)/soak --dir $(RUN_DIR) --python $(VENV)/bin/python --scripts bench
 BIGQUERY := bigquery-rate bigquery-written bigquery-away bigquery-waits bigquery-kill9
-SCENARIOS := million kill9 commits crowd visibility $(BIGQUERY) pubsub-roundtrip
+SCENARIOS := million kill9 power run cloudrun burst beside commits crowd visibility $(BIGQUERY) pubsub-roundtrip
 
-.PHONY: bench bench-build soak soak-bigquery $(SCENARIOS:%=soak-%) venv check-rig
+.PHONY: bench bench-build soak soak-bigquery soak-injected $(SCENARIOS:%=soak-%) venv check-rig
 
 bench-build:
 	cargo build --release --bin real-streaming
@@ -17,13 +17,17 @@ bench-build:
 bench: bench-build
 	$(BENCH_BIN)/bench --dir $(RUN_DIR) $(BENCH_ARGS)
 
-soak: soak-million soak-kill9 soak-commits soak-crowd soak-bigquery soak-pubsub-roundtrip
+soak: soak-million soak-kill9 soak-injected soak-commits soak-crowd soak-bigquery soak-pubsub-roundtrip
 
 # With a log in memory, too.
 soak-bigquery: $(BIGQUERY:%=soak-%)
 	$(SOAK) bigquery-kill9 --memory
 
 soak-pubsub-roundtrip: pubsub
+
+# Each of the first fifty calls of every thread is once the last, or fails.
+soak-injected: strace
+	INJECT_DEPTH=50 cargo test --release --test it injected::
 
 $(SCENARIOS:%=soak-%): soak-%: bench-build venv
 	$(SOAK) $* $(SOAK_ARGS)

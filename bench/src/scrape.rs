@@ -53,6 +53,11 @@ impl Metrics {
         self.sum("delivery_pending", "")
     }
 
+    /// Events that are not yet settled at destinations whose name begins so.
+    pub fn pending_at(&self, destination: &str) -> Option<f64> {
+        self.sum("delivery_pending", &format!("destination=\"{destination}"))
+    }
+
     /// Events appended to the log; `None` if there is no such count.
     pub fn appended(&self) -> Option<f64> {
         self.sum("events_outcome_total", "outcome=\"appended\"")
@@ -87,6 +92,7 @@ mod tests {
             text: text.to_owned(),
         };
         assert_eq!(metrics.pending(), Some(7.0));
+        assert_eq!(metrics.pending_at("a"), Some(3.0));
         assert_eq!(metrics.appended(), Some(7.0));
         assert_eq!(
             Metrics {

@@ -126,6 +126,15 @@ pub(super) fn delivery(
         };
         let start = told.and_then(|told| told.position).unwrap_or(start);
         (cursor.start, cursor.position) = (start.0, start.0);
+        let before = start.0.saturating_sub(parts.log.start().0);
+        if before > 0 {
+            // It may also be an old one whose cursor somebody has removed.
+            tracing::warn!(
+                destination = name,
+                records = before,
+                "the destination has no cursor and begins behind records that the log holds; they are not delivered to it"
+            );
+        }
     }
     // What the log forgot (another log's cursor, a restored copy) can only be counted.
     let forgotten = parts.log.start().0.saturating_sub(cursor.position);

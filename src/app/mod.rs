@@ -492,7 +492,8 @@ fn check_file_system(dir: &Path, acknowledge: Acknowledge) -> Result<(), StartEr
 type OpenLog = (Arc<dyn Log>, Vec<LogId>, Option<Cursors>, Vec<Asked>);
 
 /// Opens the log and asks the destinations how far they are in it. A destination or a cursor ahead of the
-/// log means that the log was rewound or cloned: it goes on under a new identity, behind all numbers in use.
+/// log means that the log was rewound or cloned: it goes on under a new identity, behind all numbers in use. So does a
+/// copy, beside which the first may give the same numbers.
 async fn open_log(
     config: &Config,
     targets: &[Target],
@@ -516,11 +517,13 @@ async fn open_log(
     let told = asked.iter().filter_map(|asked| asked.told?.beyond);
     let settled = cursors.all()?;
     let settled = settled.iter().map(|cursor| SequenceNumber(cursor.position));
-    let used = told.chain(settled.filter(|position| *position > end)).max();
-    if let Some(used) = used {
+    let ahead = told.chain(settled.filter(|position| *position > end)).max();
+    let is_copied = log.is_copied()?;
+    if let Some(used) = ahead.or(is_copied.then_some(end)) {
         log.renew(used)?;
         asked.iter_mut().for_each(|asked| asked.renewed(end));
     }
+    log.settle_here()?;
     let identities = log.identities();
     Ok((Arc::new(log), identities, Some(cursors), asked))
 }

@@ -29,7 +29,7 @@ impl Totals {
     /// The totals of earlier processes; none if there were none. A damaged file costs counts, not events.
     pub(super) fn load(&self) -> io::Result<IntakeTotals> {
         match self.disk.read(&self.path) {
-            Ok(bytes) => match durable::from_json(&bytes, VERSION) {
+            Ok(bytes) => match durable::unseal(&bytes, VERSION) {
                 Err(error) if NewerVersion::is_in(&error) => Err(io::Error::new(
                     error.kind(),
                     format!("{}: {error}", self.path.display()),
@@ -46,7 +46,7 @@ impl Totals {
 
     /// Writes the totals down. Blocks.
     pub(super) fn store(&self, ledger: &Ledger) {
-        let stored = durable::to_json(&ledger.intake(), VERSION)
+        let stored = durable::seal(&ledger.intake(), VERSION)
             .and_then(|bytes| durable::replace(self.disk.as_ref(), &self.path, &bytes));
         if let Err(error) = stored {
             tracing::warn!(%error, "totals were not written down");

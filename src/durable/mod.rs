@@ -12,15 +12,15 @@ use std::io;
 use std::path::Path;
 
 mod real;
+mod sealed;
 mod simulated;
 #[cfg(test)]
 mod tests;
-mod versioned;
 mod volume;
 
 pub use real::RealDisk;
+pub use sealed::{NewerVersion, seal, unseal};
 pub use simulated::{Fault, SimulatedDisk};
-pub use versioned::{NewerVersion, from_json, to_json};
 pub use volume::{FileSystem, Volume};
 
 /// A file in a directory.
@@ -80,6 +80,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
         let read = read_full(file.as_ref(), &mut bytes, 0)?;
         bytes.truncate(read);
         Ok(bytes)
+    }
+
+    /// What tells a file from its copies, for as long as there is the file; `None` where nothing does.
+    fn mark(&self, _path: &Path) -> io::Result<Option<String>> {
+        Ok(None)
     }
 
     /// Locks a file, which is made if need be. [`io::ErrorKind::WouldBlock`] if somebody else holds it.

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::Advice;
 
-use super::{Disk, DiskFile, Entry, Lock};
+use super::{Disk, DiskFile, Entry, FileSystem, Lock};
 
 /// The operating system's disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,6 +84,22 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn mark(&self, path: &Path) -> io::Result<Option<String>> {
+        // Other file systems may number their files anew whenever they are mounted.
+        if FileSystem::of(path)? != FileSystem::Disk {
+            return Ok(None);
+        }
+        let metadata = fs::metadata(path)?;
+        // Not every file system knows it; a copy on the same one has another number anyway.
+        let born = metadata.created().ok();
+        let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        Ok(Some(format!(
+            "{} {}",
+            metadata.ino(),
+            born.unwrap_or_default().as_nanos()
+        )))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Lock> {

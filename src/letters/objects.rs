@@ -269,8 +269,7 @@ impl Archive for ObjectLetters {
         let files = self.read_all(objects).await?;
         let mut marks = Vec::new();
         for file in files {
-            let read: Marks =
-                durable::from_json(&file, MARKS_VERSION).map_err(WriteError::fatal)?;
+            let read: Marks = durable::unseal(&file, MARKS_VERSION).map_err(WriteError::fatal)?;
             marks.extend(read.rows);
         }
         Ok(marks)
@@ -282,8 +281,7 @@ impl Archive for ObjectLetters {
             .join(format!("{:016x}", address_of(destination)));
         for rows in rows.chunks(MARKS) {
             let rows = rows.to_vec();
-            let bytes =
-                durable::to_json(&Marks { rows }, MARKS_VERSION).map_err(WriteError::fatal)?;
+            let bytes = durable::seal(&Marks { rows }, MARKS_VERSION).map_err(WriteError::fatal)?;
             let path = folder
                 .clone()
                 .join(format!("{}.json", Uuid::now_v7().simple()));

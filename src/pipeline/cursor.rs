@@ -103,7 +103,7 @@ impl Cursors {
     /// # Errors
     /// Errors of the disk; the cursor is then what it was.
     pub fn store(&self, cursor: &Cursor) -> io::Result<()> {
-        let bytes = durable::to_json(cursor, VERSION)?;
+        let bytes = durable::seal(cursor, VERSION)?;
         durable::replace(self.disk.as_ref(), &self.path(&cursor.destination), &bytes)
     }
 
@@ -143,7 +143,7 @@ impl Cursors {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fault(error)),
         };
-        durable::from_json(&bytes, VERSION).map(Some).map_err(fault)
+        durable::unseal(&bytes, VERSION).map(Some).map_err(fault)
     }
 
     fn path(&self, destination: &str) -> PathBuf {

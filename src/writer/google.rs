@@ -2,11 +2,17 @@
 //!
 //! Credentials are Application Default Credentials (<https://cloud.google.com/docs/authentication/application-default-credentials>);
 //! tokens are cached and renewed early by the library. An endpoint with `http://` asks for none: emulators and tests.
+//!
+//! The library gives up for good after an answer that it takes for final, such as one that is no JSON, waits without end
+//! for one that does not come, and keeps a token that the service has ceased to take. Each time the credentials are made
+//! anew, so that nobody has to restart the collector.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials};
 use http::{Extensions, HeaderMap};
+use tonic::Code;
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
@@ -20,11 +26,15 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A token comes from this machine or from one nearby.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Where a service is, and who asks.
 #[derive(Debug)]
 pub(super) struct Access {
     endpoint: String,
-    credentials: Option<Credentials>,
+    credentials: Option<Mutex<Credentials>>,
+    channel: Mutex<Option<Channel>>,
 }
 
 impl Access {
@@ -36,16 +46,12 @@ impl Access {
         let credentials = if endpoint.starts_with("http://") {
             None
         } else {
-            let credentials = Builder::default().with_scopes([SCOPE]).build();
-            Some(credentials.map_err(|error| {
-                WriteError::fatal(format!(
-                    "there are no credentials for Google Cloud ({error}): run `gcloud auth application-default login`, or give the machine a service account"
-                ))
-            })?)
+            Some(Mutex::new(credentials()?))
         };
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             credentials,
+            channel: Mutex::default(),
         })
     }
 
@@ -62,14 +68,49 @@ impl Access {
         let Some(credentials) = &self.credentials else {
             return Ok(HeaderMap::new());
         };
-        match credentials.headers(Extensions::new()).await {
-            Ok(CacheableResource::New { data, .. }) => Ok(data),
+        let current = credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let asked = tokio::time::timeout(TOKEN_TIMEOUT, current.headers(Extensions::new()));
+        let why = match asked.await {
+            Ok(Ok(CacheableResource::New { data, .. })) => return Ok(data),
             // Only said to those who show a tag.
-            Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
-            Err(error) => Err(WriteError::transient(format!(
-                "no token can be had for Google Cloud: {error}"
-            ))),
+            Ok(Ok(CacheableResource::NotModified)) => return Ok(HeaderMap::new()),
+            Ok(Err(error)) => with_causes(&error),
+            Err(_elapsed) => format!("no answer within {} s", TOKEN_TIMEOUT.as_secs()),
+        };
+        self.renew();
+        Err(WriteError::transient(format!(
+            "no token can be had for Google Cloud: {why}"
+        )))
+    }
+
+    /// The credentials are made anew: the token that there is was of no use. Keeps them if there are none any more.
+    pub(super) fn renew(&self) {
+        let Some(mutex) = &self.credentials else {
+            return;
+        };
+        match credentials() {
+            Ok(new) => *mutex.lock().unwrap_or_else(PoisonError::into_inner) = new,
+            Err(error) => tracing::warn!(%error, "the credentials cannot be read again"),
         }
+    }
+
+    /// Draws the consequences of an error over gRPC for the token and the channel.
+    pub(super) fn failed(&self, code: Code) {
+        match code {
+            Code::Unauthenticated => self.renew(),
+            // That is how waiting for an answer ends.
+            Code::DeadlineExceeded | Code::Cancelled => self.hang_up(),
+            _ => {}
+        }
+    }
+
+    /// The next call gets a new channel: one that a sleeping machine or a lost route has left behind looks alive for
+    /// minutes. Whoever uses the old one keeps it.
+    pub(super) fn hang_up(&self) {
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The same for gRPC.
@@ -80,11 +121,19 @@ impl Access {
         Ok(MetadataMap::from_headers(self.headers().await?))
     }
 
-    /// A channel that connects when it is used, and again when it breaks.
+    /// The channel, which connects when it is used, and again when it breaks.
     ///
     /// # Errors
     /// The endpoint is no address.
     pub(super) fn channel(&self) -> Result<Channel, WriteError> {
+        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*channel {
+            Some(channel) => Ok(channel.clone()),
+            None => Ok(channel.insert(self.new_channel()?).clone()),
+        }
+    }
+
+    fn new_channel(&self) -> Result<Channel, WriteError> {
         let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(WriteError::fatal)?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
@@ -100,4 +149,24 @@ impl Access {
         };
         Ok(endpoint.connect_lazy())
     }
+}
+
+fn credentials() -> Result<Credentials, WriteError> {
+    Builder::default().with_scopes([SCOPE]).build().map_err(|error| {
+        WriteError::fatal(format!(
+            "there are no credentials for Google Cloud ({error}): run `gcloud auth application-default login`, or give the machine a service account"
+        ))
+    })
+}
+
+/// An error of the library says little without what is behind it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

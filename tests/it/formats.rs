@@ -147,8 +147,16 @@ fn newer(path: &Path, bytes: Vec<u8>) -> Vec<u8> {
                 "{} has no version",
                 path.display()
             );
-            text.replacen(&member(ours), &member(theirs), 1)
-                .into_bytes()
+            let text = text.replacen(&member(ours), &member(theirs), 1);
+            match text.trim_end().rsplit_once("} ") {
+                // Lines of the dead letter, which others read, have no checksum.
+                None => text,
+                Some((json, _)) => {
+                    let json = format!("{json}}}");
+                    format!("{json} {:08x}\n", crc32c::crc32c(json.as_bytes()))
+                }
+            }
+            .into_bytes()
         }
         _ => {
             let text = String::from_utf8(bytes).expect("text");

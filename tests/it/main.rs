@@ -15,9 +15,14 @@ mod bigquery_fake;
 mod binary;
 mod browser;
 mod consume;
+#[cfg(feature = "bigquery")]
+mod credentials;
+mod damaged;
 mod dead_letters;
 mod delivery;
 mod deployment;
+#[cfg(feature = "bigquery")]
+mod distance;
 mod docs;
 mod door;
 mod durability;
@@ -29,6 +34,9 @@ mod generated;
 mod golden;
 mod hostile;
 mod independent;
+#[cfg(feature = "bigquery")]
+mod injected;
+mod jumps;
 mod ledger_rows;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod letters;
@@ -47,6 +55,8 @@ mod senders;
 mod several;
 #[cfg(feature = "bigquery")]
 mod side_table;
+#[cfg(feature = "bigquery")]
+mod signals;
 mod support;
 mod syscalls;
 mod writer_contract;

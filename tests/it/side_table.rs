@@ -175,8 +175,12 @@ async fn what_happens_to_a_request_loses_no_row() {
         let notes = notes(&bigquery);
         notes.append(&[note(0)]).await.unwrap();
         bigquery.fail(Call::Append, fault, When::Next(1));
-        let error = notes.append(&[note(1)]).await.unwrap_err();
-        assert!(!matches!(error, WriteError::Rejected(_)), "{error}");
+        // What ends an idle connection is made good at once.
+        let is_stale = matches!(fault, Fault::HideReply | Fault::Cut | Fault::UNAVAILABLE);
+        if !is_stale {
+            let error = notes.append(&[note(1)]).await.unwrap_err();
+            assert!(!matches!(error, WriteError::Rejected(_)), "{error}");
+        }
         assert_eq!(notes.append(&[note(1)]).await.unwrap(), []);
         let counts = counts(&bigquery);
         assert_eq!(counts[&0], 1);

@@ -253,6 +253,11 @@ impl BigQuery {
         self.fake.lock().poisons.push(poison);
     }
 
+    /// Hears only who shows this token from now on. Connections that are open stay so.
+    pub fn require_token(&self, token: &str) {
+        self.fake.lock().token = Some(token.to_owned());
+    }
+
     /// Each reply leaves so much later.
     pub fn latency(&self, latency: Duration) {
         self.fake.lock().latency = latency;

@@ -7,7 +7,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{Request, Response};
+use axum::response::IntoResponse as _;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -15,9 +17,10 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::fault::{Call, Fault};
+use super::refusal::Refusal;
 use super::state::{Fake, State};
 use super::{grpc, rest};
 
@@ -94,10 +97,26 @@ async fn answer(
     interface: Interface,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    if !is_known(&fake, request.headers()) {
+        let code = Code::Unauthenticated;
+        let message = "Request had invalid authentication credentials.";
+        return match interface {
+            Interface::Grpc => Status::new(code, message).into_http(),
+            Interface::Rest => Refusal::of(code, message).into_response(),
+        };
+    }
     match interface {
         Interface::Grpc => grpc::answer(fake, connection, request).await.map(Body::new),
         Interface::Rest => rest::answer(&fake, &connection, request).await,
     }
+}
+
+fn is_known(fake: &Fake, headers: &HeaderMap) -> bool {
+    let Some(token) = &fake.lock().token else {
+        return true;
+    };
+    let shown = headers.get(AUTHORIZATION);
+    shown.is_some_and(|shown| shown.as_bytes() == format!("Bearer {token}").as_bytes())
 }
 
 /// Does a call that has one answer, unless a fault meets it.

@@ -72,6 +72,8 @@ pub(super) struct State {
     pub latency: Duration,
     pub idle_after: Duration,
     pub is_unreachable: bool,
+    /// Who does not show it is not heard.
+    pub token: Option<String>,
     /// So many rows of a table are shown by `tabledata.list`; all if there is no number.
     pub rows_listed: Option<usize>,
     pub connections: u64,

@@ -50,6 +50,7 @@ mod format;
 mod identity;
 mod inspect;
 mod keys;
+mod place;
 mod quarantine;
 mod reader;
 mod recovery;
@@ -202,6 +203,22 @@ impl DiskLog {
         lock(&self.shared.ids).clone()
     }
 
+    /// Whether it is a copy of the log that it was, which may go on elsewhere.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn is_copied(&self) -> io::Result<bool> {
+        place::is_elsewhere(&self.shared.config.dir, self.shared.disk.as_ref())
+    }
+
+    /// Notes that it lies here; from now on it is no copy.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn settle_here(&self) -> io::Result<()> {
+        place::note(&self.shared.config.dir, self.shared.disk.as_ref())
+    }
+
     /// Goes on under a new identity, behind `used` if that is beyond its end: a destination or cursor has come to
     /// this number, so the log was rewound or cloned. To be called before the first append. What the log holds
     /// keeps its numbers.
@@ -223,7 +240,7 @@ impl DiskLog {
         }
         *ids = renewed;
         tracing::error!(alarm = "log_rewound", end = end.0, used = used.0, old_id = %old, new_id = %ids[0],
-            "a destination is ahead of the log: it was rewound or cloned and goes on under a new identity");
+            "the log was rewound or copied and goes on under a new identity");
         Ok(())
     }
 }
@@ -231,7 +248,7 @@ impl DiskLog {
 fn lock_directory(dir: &Path, disk: &dyn Disk) -> Result<Lock, OpenError> {
     disk.create_dir_all(dir)
         .map_err(|error| OpenError::io(dir, error))?;
-    disk.lock(&dir.join("lock"))
+    disk.lock(&place::file(dir))
         .map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
             _ => OpenError::io(dir, error),

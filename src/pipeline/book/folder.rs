@@ -62,7 +62,7 @@ impl PageFolder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let read = durable::from_json(&bytes, VERSION);
+            let read = durable::unseal(&bytes, VERSION);
             if let Err(error) = &read
                 && NewerVersion::is_in(error)
             {
@@ -89,7 +89,7 @@ impl PageFolder {
     /// # Errors
     /// Errors of the disk; the page is then what it was.
     pub(super) fn store(&self, page: &Page) -> io::Result<()> {
-        let bytes = durable::to_json(page, VERSION)?;
+        let bytes = durable::seal(page, VERSION)?;
         durable::replace(self.disk.as_ref(), &self.path(&page.destination), &bytes)
     }
 

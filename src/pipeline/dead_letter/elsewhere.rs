@@ -2,7 +2,7 @@
 //!
 //! Beside a log on disk, what was taken is noted before the cursor moves. So a row that comes again after a crash is not
 //! taken again, and counts as what it is. One that a crash met between the two is asked for where the place can tell, and is
-//! otherwise there twice, under the same key. Format of the note: `{"version":1,"log_id":"…","sequences":[7,9]}`.
+//! otherwise there twice, under the same key. Format of the note: `{"version":1,"log_id":"…","sequences":[7,9]} 1a2b3c4d`.
 
 use std::collections::HashSet;
 use std::io;
@@ -154,14 +154,14 @@ impl Elsewhere {
             log_id: self.log_id,
             sequences: self.known.iter().copied().collect(),
         };
-        let bytes = durable::to_json(&noted, VERSION)?;
+        let bytes = durable::seal(&noted, VERSION)?;
         durable::replace(note.disk.as_ref(), &note.path, &bytes)
     }
 }
 
 fn read(disk: &dyn Disk, path: &std::path::Path) -> io::Result<Option<Noted>> {
     match disk.read(path) {
-        Ok(bytes) => Ok(Some(durable::from_json(&bytes, VERSION)?)),
+        Ok(bytes) => Ok(Some(durable::unseal(&bytes, VERSION)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -186,8 +186,8 @@ mod tests {
         let noted = read(&disk, path).unwrap().unwrap();
         assert_eq!(noted.sequences, [7, 9]);
 
-        let newer = golden.replacen("\"version\":1", "\"version\":2", 1);
-        durable::replace(&disk, path, newer.as_bytes()).unwrap();
+        let newer = durable::seal(&serde_json::json!({}), 2).unwrap();
+        durable::replace(&disk, path, &newer).unwrap();
         let error = read(&disk, path).unwrap_err().to_string();
         assert!(
             error.contains("format 2") && error.contains("up to 1"),

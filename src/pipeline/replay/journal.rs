@@ -119,7 +119,7 @@ impl Journals {
     /// Makes a file durable, in place of the one that has its name; one without rows goes away.
     pub(super) fn store(&self, path: &Path, journal: &Journal) -> io::Result<()> {
         if !journal.rows.is_empty() {
-            let bytes = durable::to_json(journal, VERSION)?;
+            let bytes = durable::seal(journal, VERSION)?;
             return durable::replace(self.disk.as_ref(), path, &bytes);
         }
         match self.disk.remove(path) {
@@ -133,7 +133,7 @@ impl Journals {
         for entry in self.disk.list(&self.folder)? {
             if entry.name.ends_with(".json") {
                 let path = self.folder.join(&entry.name);
-                let journal = durable::from_json(&self.disk.read(&path)?, VERSION)
+                let journal = durable::unseal(&self.disk.read(&path)?, VERSION)
                     .map_err(|error| io::Error::other(format!("{}: {error}", entry.name)))?;
                 journals.push((path, journal));
             }

@@ -35,7 +35,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Appender {
     access: Access,
-    channel: Channel,
     /// How the rows are to be read.
     descriptor: DescriptorProto,
     answer_timeout: Duration,
@@ -98,10 +97,10 @@ impl Appender {
         journal: Option<Journal>,
         answer_timeout: Duration,
     ) -> Result<Self, WriteError> {
-        let channel = access.channel()?;
+        // An endpoint that is no address is told now.
+        access.channel()?;
         Ok(Self {
             access,
-            channel,
             descriptor,
             answer_timeout,
             state: Mutex::new(State {
@@ -175,7 +174,10 @@ impl Appender {
         let (offset, before, last) = (sent.offset, sent.before, sent.last);
         let reaction = match sent.pending.answer(self.answer_timeout).await {
             Ok(answer) => in_stream(&answer, sent.rows),
-            Err(status) => at_the_end(&status, sent.was_idle),
+            Err(status) => {
+                self.access.failed(status.code());
+                at_the_end(&status, sent.was_idle)
+            }
         };
         let mut state = self.state.lock().await;
         if state.generation == generation {
@@ -300,7 +302,7 @@ impl Appender {
             name: stream.clone(),
         });
         self.address(&mut request, "name", &stream).await?;
-        let ended = match self.client().finalize_write_stream(request).await {
+        let ended = match self.client()?.finalize_write_stream(request).await {
             Ok(answer) => {
                 let rows = u64::try_from(answer.into_inner().row_count).unwrap_or_default();
                 tracing::debug!(stream, rows, "stream settled");
@@ -318,7 +320,10 @@ impl Appender {
                 }
                 journal.ended_at(state.ended.map(|ended| ended.answered).unwrap_or_default())
             }
-            Err(status) => return Err(Reaction::of_status(&status).into_write_error()),
+            Err(status) => {
+                self.access.failed(status.code());
+                return Err(Reaction::of_status(&status).into_write_error());
+            }
         };
         ended.map_err(WriteError::transient)?;
         state.ended = None;
@@ -345,9 +350,10 @@ impl Appender {
             (default_stream(&table), None)
         };
         let metadata = self.access.metadata().await.map_err(write_error)?;
+        let channel = self.access.channel().map_err(write_error)?;
         state.generation += 1;
         state.open = Some(Open {
-            connection: Connection::open(self.channel.clone(), metadata, &stream),
+            connection: Connection::open(channel, metadata, &stream),
             offset,
             progress: Progress {
                 log_id,
@@ -371,14 +377,19 @@ impl Appender {
         self.address(&mut request, "parent", &parent)
             .await
             .map_err(|error| Reaction::of_write_error(&error))?;
-        match self.client().create_write_stream(request).await {
+        let client = self.client();
+        let mut client = client.map_err(|error| Reaction::of_write_error(&error))?;
+        match client.create_write_stream(request).await {
             Ok(answer) => Ok(answer.into_inner().name),
-            Err(status) => Err(Reaction::of_status(&status)),
+            Err(status) => {
+                self.access.failed(status.code());
+                Err(Reaction::of_status(&status))
+            }
         }
     }
 
-    fn client(&self) -> BigQueryWriteClient<Channel> {
-        BigQueryWriteClient::new(self.channel.clone())
+    fn client(&self) -> Result<BigQueryWriteClient<Channel>, WriteError> {
+        Ok(BigQueryWriteClient::new(self.access.channel()?))
     }
 
     /// Says who asks and to where it is to be led.

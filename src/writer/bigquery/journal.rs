@@ -3,7 +3,7 @@
 //! After a crash the stream itself is asked how many rows it has; the journal says up to which number of the log
 //! these are. Numbers are dense: where one append goes on where the last one ended there is nothing to write down, which
 //! is nearly always. Where numbers are missing (rejected rows, rows of another table) a line is durable before the append
-//! is sent. So rows are written once, and no row need be kept here. One JSON object a line:
+//! is sent. So rows are written once, and no row need be kept here. One JSON object a line, each with its checksum behind it:
 //!
 //! ```json
 //! {"version":1,"log_id":"…","settled":7,"stream":"projects/…"}    a stream is begun; all up to 7 is in the table
@@ -80,15 +80,21 @@ impl Journal {
             appends: Vec::new(),
             file: None,
         };
-        // A line that a crash cut off was not acted upon: it ends without a line feed.
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
-        let mut lines = bytes[..whole].split(|byte| *byte == b'\n');
-        let Some(first) = lines.next().filter(|line| !line.is_empty()) else {
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
+        let Some(first) = lines.next() else {
             return Ok(journal);
         };
-        journal.head = Some(durable::from_json(first, VERSION)?);
-        for line in lines {
-            journal.remember(serde_json::from_slice(line)?);
+        journal.head = Some(durable::unseal(first, VERSION)?);
+        while let Some(line) = lines.next() {
+            match durable::unseal(line, VERSION) {
+                Ok(append) => journal.remember(append),
+                // A power loss tore it, and it was not acted upon. Were it damaged later, rows would be sent again that
+                // are there: rather twice than not at all.
+                Err(error) if lines.peek().is_none() => {
+                    tracing::warn!(journal = %path.display(), %error, "last line of the journal was torn");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(journal)
     }
@@ -177,8 +183,7 @@ impl Journal {
         let Some(head) = &self.head else {
             return Ok(());
         };
-        let mut line = durable::to_json(head, VERSION)?;
-        line.push(b'\n');
+        let line = durable::seal(head, VERSION)?;
         durable::replace(self.disk.as_ref(), &self.path, &line)?;
         let file = self.disk.open_writable(&self.path)?;
         self.file = Some((file, line.len() as u64));
@@ -216,8 +221,7 @@ impl Journal {
         let Some((file, length)) = &mut self.file else {
             return Err(io::Error::other("no stream was begun"));
         };
-        let mut line = serde_json::to_vec(&append)?;
-        line.push(b'\n');
+        let line = durable::seal(&append, VERSION)?;
         file.write_at(&line, *length)?;
         file.sync_data()?;
         *length += line.len() as u64;
@@ -302,8 +306,8 @@ mod tests {
                 .is_some_and(|stream| stream.ends_with("/s"))
         );
 
-        let newer = golden.replacen("\"version\":1", "\"version\":2", 1);
-        durable::replace(disk.as_ref(), path, newer.as_bytes()).unwrap();
+        let newer = durable::seal(&serde_json::json!({}), 2).unwrap();
+        durable::replace(disk.as_ref(), path, &newer).unwrap();
         let error = Journal::open(Arc::clone(&disk) as _, path).unwrap_err();
         let error = error.to_string();
         assert!(
@@ -363,18 +367,27 @@ mod tests {
 
     #[test]
     fn a_torn_line_was_not_acted_upon_and_damage_is_told() {
+        let path = Path::new("/j/t.jsonl");
         let disk = Arc::new(SimulatedDisk::new());
         drop(begun(&disk));
-        let path = Path::new("/j/t.jsonl");
         let bytes = disk.read(path).unwrap();
-        let file = disk.create(path).unwrap();
-        file.write_at(&bytes[..bytes.len() - 3], 0).unwrap();
-        let mut journal = open(&disk);
-        journal.ended(500).unwrap();
-        assert_eq!(journal.settled(id(1)), Some(SequenceNumber(507)));
-        let file = disk.create(path).unwrap();
-        file.write_at(b"junk\nmore\n", 0).unwrap();
-        assert!(Journal::open(Arc::clone(&disk) as _, path).is_err());
+        let cut = bytes[..bytes.len() - 3].to_vec();
+        // Its end reached the disk, its middle did not.
+        let mut torn = bytes.clone();
+        let end = torn.len();
+        torn[end - 20..end - 2].fill(0);
+        for bytes in [cut, torn] {
+            disk.put(path, &bytes);
+            let mut journal = open(&disk);
+            journal.ended(500).unwrap();
+            assert_eq!(journal.settled(id(1)), Some(SequenceNumber(507)));
+        }
+        let mut damaged = bytes.clone();
+        damaged[40] ^= 1;
+        for bytes in [damaged, b"junk\nmore\n".to_vec()] {
+            disk.put(path, &bytes);
+            assert!(Journal::open(Arc::clone(&disk) as _, path).is_err());
+        }
     }
 
     proptest! {

@@ -195,6 +195,9 @@ impl Tables {
         }
         let answer = request.send().await.map_err(WriteError::transient)?;
         let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED {
+            self.access.renew();
+        }
         let text = answer.text().await.map_err(WriteError::transient)?;
         let body = serde_json::from_str(&text).unwrap_or_default();
         Ok(Answer { status, body })

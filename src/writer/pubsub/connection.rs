@@ -4,7 +4,6 @@
 //! the next ones a new connection: one that a sleeping machine or a lost route has left behind looks alive
 //! for minutes.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tonic::transport::Channel;
@@ -40,7 +39,6 @@ impl From<Status> for CallFault {
 #[derive(Debug)]
 pub struct Connection {
     access: Access,
-    channel: Mutex<Option<Channel>>,
 }
 
 impl Connection {
@@ -52,7 +50,6 @@ impl Connection {
         let emulator = emulator.map(|host| format!("http://{host}"));
         Ok(Self {
             access: Access::new(emulator.as_deref().unwrap_or(SERVICE))?,
-            channel: Mutex::default(),
         })
     }
 
@@ -79,23 +76,18 @@ impl Connection {
                     .metadata_mut()
                     .insert("x-goog-request-params", routing);
             }
-            Ok(rpc(self.channel()?, request).await?.into_inner())
+            let answer = rpc(self.access.channel()?, request).await;
+            Ok(answer
+                .inspect_err(|status| self.access.failed(status.code()))?
+                .into_inner())
         };
         // The only clock: one of the library's own would end calls without a new connection.
         match tokio::time::timeout(time, answer).await {
             Ok(answer) => answer,
             Err(_elapsed) => {
-                *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                self.access.hang_up();
                 Err(CallFault::Timeout(time))
             }
-        }
-    }
-
-    fn channel(&self) -> Result<Channel, WriteError> {
-        let mut channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*channel {
-            Some(channel) => Ok(channel.clone()),
-            None => Ok(channel.insert(self.access.channel()?).clone()),
         }
     }
 }

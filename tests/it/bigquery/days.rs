@@ -1,8 +1,8 @@
 //! A table for each day: `{date}` in its name.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use real_streaming::clock::{Clock, SystemClock};
 
-use real_streaming::clock::{Clock, Micros, SystemClock};
+use crate::support::clock::SetClock;
 
 use super::*;
 
@@ -10,18 +10,8 @@ use super::*;
 const NOON: i64 = 1_795_262_400_000_000;
 const HOUR: i64 = 3_600_000_000;
 
-/// A clock that is set.
-#[derive(Debug)]
-struct SetClock(AtomicI64);
-
-impl Clock for SetClock {
-    fn now(&self) -> Micros {
-        Micros(self.0.load(Ordering::Relaxed))
-    }
-}
-
 fn clock(time: i64) -> Arc<SetClock> {
-    Arc::new(SetClock(AtomicI64::new(time)))
+    SetClock::at(time)
 }
 
 async fn daily(bigquery: &BigQuery, folder: &Arc<TempDir>, clock: &Arc<SetClock>) -> Collector {

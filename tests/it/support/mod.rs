@@ -1,13 +1,18 @@
 //! What integration tests share: a collector in process, a client, and the wait for something to happen.
 
 pub mod client;
+pub mod clock;
 pub mod collector;
 pub mod disk;
 pub mod ledger;
+#[cfg(feature = "bigquery")]
+pub mod metadata;
 pub mod process;
+pub mod proxy;
 pub mod pubsub;
 pub mod python;
 pub mod s3;
+pub mod tls;
 pub mod wire;
 
 use std::time::{Duration, Instant};

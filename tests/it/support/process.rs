@@ -16,7 +16,16 @@ pub struct Process {
 
 /// The binary with a clean environment but for these variables; `=NAME` is one that is not the collector's own.
 pub fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_real-streaming"));
+    command_under(&[], folder, values)
+}
+
+/// The same, run by another program, which must leave its place to it.
+fn command_under(program: &[String], folder: &Path, values: &[(&str, &str)]) -> Command {
+    const BINARY: &str = env!("CARGO_BIN_EXE_real-streaming");
+    let mut command = Command::new(program.first().map_or(BINARY, String::as_str));
+    if let [_, arguments @ ..] = program {
+        command.args(arguments).arg(BINARY);
+    }
     command.env_clear().current_dir(folder).stdin(Stdio::null());
     command.env("APP_CONFIG__ADMIN__TOKEN", super::client::TOKEN);
     for (name, value) in values {
@@ -53,13 +62,38 @@ impl Process {
 
     /// The same with another subcommand that goes on until it is stopped.
     pub async fn start_as(subcommand: &str, folder: &Path, values: &[(&str, &str)]) -> Self {
+        let mut process = Self::spawn(&[], subcommand, folder, values);
+        let ready = process.ready().await;
+        let output = || std::fs::read_to_string(folder.join("output")).unwrap_or_default();
+        assert!(ready.is_ok(), "it ended: {ready:?}\n{}", output());
+        process
+    }
+
+    /// The same as `serve`, run by another program, which must leave its place to it; how it ended if it did not start.
+    pub async fn start_under(
+        program: &[String],
+        folder: &Path,
+        values: &[(&str, &str)],
+    ) -> Result<Self, ExitStatus> {
+        let mut process = Self::spawn(program, "serve", folder, values);
+        process.ready().await?;
+        Ok(process)
+    }
+
+    /// Starts the binary and waits for nothing.
+    pub fn spawn(
+        program: &[String],
+        subcommand: &str,
+        folder: &Path,
+        values: &[(&str, &str)],
+    ) -> Self {
         let address = free_address();
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(folder.join("output"))
             .expect("a file for its output");
-        let child = command(folder, values)
+        let child = command_under(program, folder, values)
             .arg(subcommand)
             .env("APP_CONFIG__RUN__HOST", "127.0.0.1")
             .env("APP_CONFIG__RUN__PORT", address.port().to_string())
@@ -67,23 +101,26 @@ impl Process {
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        let mut process = Self { address, child };
+        Self { address, child }
+    }
+
+    /// Waits until it answers; how it ended if it did.
+    async fn ready(&mut self) -> Result<(), ExitStatus> {
         let begun = Instant::now();
-        while super::client::try_request(address, "GET", "/liveness", &[], b"")
+        while super::client::try_request(self.address, "GET", "/liveness", &[], b"")
             .await
             .is_err()
         {
-            let ended = process.child.try_wait().expect("its state is known");
-            let output = || std::fs::read_to_string(folder.join("output")).unwrap_or_default();
-            assert!(ended.is_none(), "it ended: {ended:?}\n{}", output());
+            if let Some(ended) = self.child.try_wait().expect("its state is known") {
+                return Err(ended);
+            }
             assert!(
                 begun.elapsed() < Duration::from_secs(20),
-                "it does not answer\n{}",
-                output()
+                "it does not answer"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        process
+        Ok(())
     }
 
     /// Its id.
@@ -130,7 +167,8 @@ impl Process {
         self.signal(rustix::process::Signal::CONT);
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("it can be told");
     }
@@ -142,9 +180,33 @@ impl Process {
     }
 
     /// Tells it to stop and waits for its end.
-    pub fn terminate(mut self) -> ExitStatus {
+    pub fn terminate(self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
+    }
+
+    /// Waits until every destination has everything.
+    pub async fn drained(&self) {
+        let begun = Instant::now();
+        loop {
+            let page = super::metrics(self.address).await;
+            let mut pending = page
+                .lines()
+                .filter(|line| line.starts_with("delivery_pending{"));
+            if pending.all(|line| line.ends_with(" 0")) {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "it is not drained"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

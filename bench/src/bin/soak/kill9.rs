@@ -15,7 +15,7 @@ use crate::Soak;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// How many kills.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     rounds: u32,
     /// Events a second between the kills.
     #[arg(long, default_value_t = 5000.0)]

@@ -3,6 +3,11 @@
 //!
 //! - `million`: full load, nothing lost, nothing twice
 //! - `kill9`: SIGKILL at random moments under load, restart, unanswered events sent again with the same id
+//! - `power`: power losses, by copies of a disk in a file
+//! - `run`: hours of load with something wrong every few minutes
+//! - `cloudrun`: one core, 512 MiB, a thousand requests at once
+//! - `burst`: ten times the load for a while, then a restart
+//! - `beside`: one destination away for an hour beside a healthy one
 //! - `commits`: thousands of commits: files, transaction log, memory, how soon an event is visible
 //! - `crowd`: thousands of idle and slow connections beside the good ones
 //! - `visibility`: only how soon an event is visible
@@ -25,11 +30,16 @@ use real_streaming_bench::mix::Mix;
 use real_streaming_bench::oracle::Oracle;
 use real_streaming_bench::verdict::Verdict;
 
+mod beside;
 mod bigquery;
+mod burst;
+mod cloudrun;
 mod commits;
 mod crowd;
 mod kill9;
+mod power;
 mod pubsub;
+mod steady;
 
 /// Longest time until everything is delivered once the load has ended.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
@@ -76,6 +86,16 @@ enum Scenario {
     },
     /// SIGKILL at random moments.
     Kill9(kill9::Options),
+    /// Power losses.
+    Power(power::Options),
+    /// Hours of load with something wrong every few minutes.
+    Run(steady::Options),
+    /// One core, 512 MiB, a thousand requests at once.
+    Cloudrun(cloudrun::Options),
+    /// Ten times the load for a while, then a restart.
+    Burst(burst::Options),
+    /// One destination away beside a healthy one.
+    Beside(beside::Options),
     /// Thousands of commits.
     Commits(commits::Options),
     /// Thousands of idle and slow connections.
@@ -186,13 +206,20 @@ impl Soak {
         check: &[&str],
     ) -> Result<(), Failure> {
         self.settle(collector, client)?;
+        let page = self.page();
+        let counts = ["--metrics", &page.to_string_lossy()];
+        self.check(client, &[&counts, check].concat())
+    }
+
+    /// Has the table checked, once the collector is settled. The counts, if they are named, are those of one destination.
+    fn check(&self, client: &Client, check: &[&str]) -> Result<(), Failure> {
         let mut command = self.script("check.py");
         command
             .arg("--oracle")
             .arg(self.oracle())
             .arg("--numbers")
             .arg(client.numbers().to_string());
-        command.arg("--metrics").arg(self.page()).args(check);
+        command.args(check);
         let status = command
             .status()
             .map_err(|error| format!("{}: {error}", self.python.display()))?;
@@ -247,6 +274,11 @@ fn main() -> Result<ExitCode, Failure> {
             connections,
         } => soak.million(*events, *connections),
         Scenario::Kill9(options) => kill9::run(&mut soak, options),
+        Scenario::Power(options) => power::run(&mut soak, options),
+        Scenario::Run(options) => steady::run(&mut soak, options),
+        Scenario::Cloudrun(options) => cloudrun::run(&soak, options),
+        Scenario::Burst(options) => burst::run(&soak, options),
+        Scenario::Beside(options) => beside::run(&soak, options),
         Scenario::Commits(options) => commits::run(&soak, options),
         Scenario::Crowd(options) => crowd::run(&soak, options),
         Scenario::Visibility(options) => commits::visibility(&soak, options),

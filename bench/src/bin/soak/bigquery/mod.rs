@@ -21,12 +21,12 @@ use crate::Soak;
 mod away;
 mod kill9;
 mod rate;
-mod trouble;
+pub(crate) mod trouble;
 mod waits;
 mod written;
 
 /// The table that rows go to, unless there are several.
-const TABLE: &str = "events";
+pub(crate) const TABLE: &str = "events";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Scenario {
@@ -58,12 +58,12 @@ pub(crate) fn run(soak: &mut Soak, scenario: &Scenario) -> Result<(), Failure> {
 }
 
 /// A fake that checks one row of so many.
-fn fake(check_every: u64) -> Result<Fake, Failure> {
+pub(crate) fn fake(check_every: u64) -> Result<Fake, Failure> {
     Fake::start(&beside("fake-bigquery")?, check_every)
 }
 
 /// Mends everything, settles the collector, and says what became of each event.
-fn finish(
+pub(crate) fn finish(
     soak: &Soak,
     fake: &mut Fake,
     collector: Collector,

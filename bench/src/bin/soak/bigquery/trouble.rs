@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Something that goes wrong from now on, or once.
-pub(super) fn any(random: &mut fastrand::Rng) -> Vec<Value> {
+pub(crate) fn any(random: &mut fastrand::Rng) -> Vec<Value> {
     let seed = random.u32(..);
     let after = json!({"after": random.u8(..20)});
     let next = json!({"next": random.u8(1..8)});
@@ -43,7 +43,7 @@ pub(super) fn any(random: &mut fastrand::Rng) -> Vec<Value> {
 }
 
 /// What [`any`] does, undone.
-pub(super) fn end() -> Vec<Value> {
+pub(crate) fn end() -> Vec<Value> {
     vec![
         json!("heal"),
         json!({"latency": 0}),
