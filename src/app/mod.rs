@@ -20,7 +20,6 @@ use crate::config::{Config, LogConfig};
 #[cfg(feature = "pubsub")]
 use crate::consume::Consumer;
 use crate::durable::{Disk, FileSystem, RealDisk};
-use crate::enrich::Enricher;
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
 use crate::ledger::Ledger;
 use crate::log::{DiskLog, Log, MemoryLog};
@@ -37,6 +36,7 @@ use crate::writer::bigquery;
 mod book;
 mod dead_letters;
 mod destinations;
+mod devices;
 mod probe;
 mod totals;
 
@@ -275,11 +275,12 @@ impl App {
         let book = shelf.book(&deliveries, origins, &ledger, &log, &clock);
         let shared = Arc::new(Shared {
             intake,
-            enricher: Enricher::new(config.enrich.clone()),
+            enricher: devices::enricher(config),
             ledger: Arc::clone(&ledger),
             clock,
             trusted_hops: config.enrich.trusted_hops,
             body: config.body,
+            client_hints: config.client_hints,
             cookie: Cookie::new(&config.cookie),
             senders: Senders::new(&config.senders),
             admin: Admin::new(&config.admin),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::http::{
-    AdminConfig, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig, ServerConfig,
+    AdminConfig, ClientHintsPolicy, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig, ServerConfig,
 };
 
 use super::read::{CLOUD_RUN, Choice};
@@ -110,6 +110,18 @@ pub(super) fn read_admin(reader: &mut Reader) -> AdminConfig {
         hosts: reader.list("ADMIN__HOSTS"),
         listen: listen.0,
     }
+}
+
+pub(super) fn read_client_hints(reader: &mut Reader) -> ClientHintsPolicy {
+    let choice = reader.parse("HTTP__CLIENT_HINTS", "none, accept or critical", |text| {
+        Some(Choice(Some(match text {
+            "none" => ClientHintsPolicy::None,
+            "accept" => ClientHintsPolicy::Accept,
+            "critical" => ClientHintsPolicy::Critical,
+            _ => return None,
+        })))
+    });
+    choice.0.unwrap_or_default()
 }
 
 pub(super) fn read_cors(reader: &mut Reader) -> CorsConfig {

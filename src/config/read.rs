@@ -11,7 +11,7 @@ use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{Config, From, Invalid, LogConfig, LogFormat, dead_letter, http, writers};
+use super::{Config, DeviceData, From, Invalid, LogConfig, LogFormat, dead_letter, http, writers};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 pub(super) const CLOUD_RUN: &str = "K_SERVICE";
@@ -110,6 +110,7 @@ impl Config {
             senders: http::read_senders(reader),
             admin: http::read_admin(reader),
             cors: http::read_cors(reader),
+            client_hints: http::read_client_hints(reader),
             cookie: http::read_cookie(reader),
             log,
             acknowledge,
@@ -136,6 +137,10 @@ impl Config {
                 .unwrap_or(From::Newest),
             ledger_interval: read_ledger_interval(reader),
             dead_letter,
+            device_data: read_device_data(reader),
+            data_centres: Some(reader.text("ENRICH__DATA_CENTRES"))
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             enrich,
         }
     }
@@ -250,6 +255,14 @@ fn read_ledger_interval(reader: &mut Reader) -> Option<Duration> {
         .0
 }
 
+fn read_device_data(reader: &mut Reader) -> DeviceData {
+    match reader.text("ENRICH__DEVICE_DATA").as_str() {
+        "" => DeviceData::Usual,
+        "none" => DeviceData::None,
+        path => DeviceData::File(PathBuf::from(path)),
+    }
+}
+
 fn read_enrich(reader: &mut Reader) -> enrich::Config {
     let zone = reader.text("ENRICH__TIME_ZONE");
     let time_zone = jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
@@ -275,6 +288,17 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
         own_domains,
+        bots: reader
+            .parse("FILTER__BOTS", "keep, mark or drop", |text| {
+                Some(Choice(Some(match text {
+                    "keep" => enrich::bots::BotPolicy::Keep,
+                    "mark" => enrich::bots::BotPolicy::Mark,
+                    "drop" => enrich::bots::BotPolicy::Drop,
+                    _ => return None,
+                })))
+            })
+            .0
+            .unwrap_or_default(),
     }
 }
 

@@ -11,9 +11,10 @@ use crate::schema::{Collector, Device, Event, EventDimensions, WebInfo};
 
 use self::explain::{Explanation, Step};
 
+pub mod bots;
 pub mod client_ip;
 mod commerce;
-mod device;
+pub mod device;
 pub mod explain;
 pub mod geo;
 pub mod identity;
@@ -23,6 +24,7 @@ mod traffic_source;
 mod url;
 mod visit;
 
+pub use device::hints::ClientHints;
 pub use visit::Visit;
 
 /// Most warnings that a row holds.
@@ -44,6 +46,8 @@ pub struct Config {
     pub time_zone: jiff::tz::TimeZone,
     /// Domains or origins whose referrers are internal.
     pub own_domains: Vec<String>,
+    /// What is done with bots.
+    pub bots: bots::BotPolicy,
 }
 
 impl Default for Config {
@@ -54,6 +58,7 @@ impl Default for Config {
             ip: IpPolicy::default(),
             time_zone: jiff::tz::TimeZone::UTC,
             own_domains: Vec::new(),
+            bots: bots::BotPolicy::default(),
         }
     }
 }
@@ -78,18 +83,39 @@ pub struct Enricher {
     time_zone: jiff::tz::TimeZone,
     own_domains: traffic_source::OwnDomains,
     devices: device::Devices,
+    bots: bots::Bots,
 }
 
 impl Enricher {
-    /// An enricher with an empty device cache.
+    /// An enricher that knows devices by `woothee` and no data centres.
     pub fn new(config: Config) -> Self {
         Self {
             trust_geo_headers: config.trust_geo_headers,
             ip: config.ip,
             time_zone: config.time_zone,
             own_domains: traffic_source::OwnDomains::new(&config.own_domains),
-            devices: device::Devices::new(),
+            devices: device::Devices::default(),
+            bots: bots::Bots::new(config.bots),
         }
+    }
+
+    /// The same, which knows devices by these.
+    #[must_use]
+    pub fn with_devices(mut self, devices: device::Devices) -> Self {
+        self.devices = devices;
+        self
+    }
+
+    /// The same, which knows these networks of data centres.
+    #[must_use]
+    pub fn with_data_centres(mut self, data_centres: bots::Networks) -> Self {
+        self.bots.set_data_centres(data_centres);
+        self
+    }
+
+    /// Whether the configuration says that an enriched event is not to be stored.
+    pub fn is_filtered(&self, event: &Event) -> bool {
+        self.bots.drops(event)
     }
 
     /// Fills in all that can be known of an event. `client_timestamp` is when it happened by the client's clock, if it said so.
@@ -112,7 +138,7 @@ impl Enricher {
         time::stamp(event, visit.received_at, client_timestamp, &self.time_zone);
         identity::fill(event, visit);
 
-        self.fill_device(event, visit);
+        self.fill_device(event, visit, explanation);
         if self.trust_geo_headers {
             geo::fill(event, visit);
         }
@@ -120,7 +146,7 @@ impl Enricher {
         commerce::fill(event);
     }
 
-    fn fill_device(&self, event: &mut Event, visit: &Visit<'_>) {
+    fn fill_device(&self, event: &mut Event, visit: &Visit<'_>, explanation: &mut Explanation) {
         let mut device = Device {
             language: visit
                 .header(&header::ACCEPT_LANGUAGE)
@@ -128,13 +154,13 @@ impl Enricher {
                 .and_then(language::preferred),
             ..Device::default()
         };
+        let found = self.devices.fill(event, &mut device, visit, explanation);
+        self.bots.fill(event, visit, &found, explanation);
         let user_agent = visit.header(&header::USER_AGENT);
         let user_agent = user_agent.as_deref().filter(|text| !text.trim().is_empty());
         if let Some(user_agent) = user_agent {
             let user_agent = prefix(user_agent, MAX_USER_AGENT);
-            let collector = collector(event);
-            collector.bot = Some(self.devices.fill(&mut device, user_agent));
-            collector.user_agent = Some(user_agent.to_owned());
+            collector(event).user_agent = Some(user_agent.to_owned());
         }
         if device != Device::default() {
             event.device = Some(Box::new(device));
@@ -251,7 +277,9 @@ mod tests {
         };
         let event = enriched(Config::default(), &visit);
         assert_eq!(event.device.unwrap().language.as_deref(), Some("uk-UA"));
-        assert_eq!(event.collector.unwrap().bot, None);
+        let bot = event.collector.unwrap().bot.unwrap();
+        assert_eq!(bot.reasons, ["no_user_agent", "no_accept_encoding", "no_accept"]);
+        assert_eq!((bot.is_bot, bot.score), (Some(false), Some(50)));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) ->
         user_pseudo_id: identity::user_pseudo_id(cookie::sent(headers)),
         client_ip: client_ip(head, shared.trusted_hops),
         headers,
+        hints: None,
     }
 }
 

@@ -273,24 +273,31 @@ impl Fault {
     }
 }
 
-/// Enriches, encodes and appends one event. Everything that is not appended is counted here or below.
+/// Enriches, encodes and appends one event. Everything that is not appended is counted here or below. What the configuration
+/// does not want has no receipt: there is nothing to wait for.
 fn append(
     shared: &Shared,
     visit: &Visit<'_>,
     parsed: Result<Parsed, FieldFault>,
-) -> Result<Receipt, Fault> {
+) -> Result<Option<Receipt>, Fault> {
     let origin = Origin::new(&visit.stream_id, visit.received_at);
     let parsed = parsed.map_err(|fault| {
         shared.intake.rejected(&origin);
         Fault::Field(fault)
     })?;
     let mut event = parsed.event;
+    let hints = parsed.hints.as_deref();
+    let with_hints = hints.map(|hints| visit.with_hints(hints));
     shared.enricher.event(
         &mut event,
-        visit,
+        with_hints.as_ref().unwrap_or(visit),
         parsed.client_timestamp,
         &mut Explanation::unasked(),
     );
+    if shared.enricher.is_filtered(&event) {
+        shared.intake.filtered(&origin);
+        return Ok(None);
+    }
     let key = parsed.event_id_given.then(|| {
         let name = event.event_name.as_deref().unwrap_or_default();
         let id = event.event_id.as_deref().unwrap_or_default();
@@ -306,7 +313,7 @@ fn append(
         encoded.shrink_to(SCRATCH_BYTES);
         appended
     });
-    appended.map_err(|not_appended| match not_appended {
+    appended.map(Some).map_err(|not_appended| match not_appended {
         NotAppended::TooLarge => Fault::TooLarge,
         NotAppended::Refused(refused) => Fault::Refused(refused),
     })
@@ -319,6 +326,9 @@ thread_local! {
     static ENCODED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-async fn settled(answer: Result<Receipt, Fault>) -> Result<(), Fault> {
-    Ok(answer?.settled().await?)
+async fn settled(answer: Result<Option<Receipt>, Fault>) -> Result<(), Fault> {
+    match answer? {
+        Some(receipt) => Ok(receipt.settled().await?),
+        None => Ok(()),
+    }
 }

@@ -95,9 +95,11 @@ fn row(shared: &Shared, head: &Parts, parsed: Parsed, is_explained: bool) -> Val
         true => Explanation::asked(),
         false => Explanation::unasked(),
     };
+    let hints = parsed.hints.as_deref();
+    let with_hints = hints.map(|hints| visit.with_hints(hints));
     shared.enricher.event(
         &mut event,
-        &visit,
+        with_hints.as_ref().unwrap_or(&visit),
         parsed.client_timestamp,
         &mut explanation,
     );

@@ -235,10 +235,6 @@ impl Detector {
         };
         let [name, version, engine, _] = found.pattern.texts;
         let name = scan.filled(self.text(name), &found.groups);
-        let row = self.browsers.by_lower_case.get(&name.to_ascii_lowercase());
-        if row.is_none() {
-            return Browser::default();
-        }
         let version = tidy(&scan.filled(self.text(version), &found.groups));
         let mut engine = self.text(engine);
         let [from, to] = found.pattern.children;

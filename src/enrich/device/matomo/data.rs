@@ -66,6 +66,22 @@ pub(crate) struct Trie {
     pub(crate) postings: Vec<u32>,
     /// Numbers of patterns.
     pub(crate) patterns: Vec<u32>,
+    /// The node that each first byte leads to, 0 where none does. It is no section: it follows from the others.
+    pub(crate) first_nodes: Vec<u32>,
+}
+
+impl Trie {
+    fn with_first_nodes(mut self) -> Self {
+        self.first_nodes = vec![0; 256];
+        if let [first, end, ..] = self.children[..] {
+            for node in first..end {
+                if let Some(label) = self.labels.get(node as usize) {
+                    self.first_nodes[usize::from(*label)] = node;
+                }
+            }
+        }
+        self
+    }
 }
 
 /// All that the file holds.
@@ -251,11 +267,13 @@ impl<'a> Reader<'a> {
     }
 
     fn trie(&mut self) -> Result<Trie, Unreadable> {
-        Ok(Trie {
+        let trie = Trie {
             labels: self.bytes()?.to_vec(),
             children: self.numbers()?,
             postings: self.numbers()?,
             patterns: self.numbers()?,
-        })
+            first_nodes: Vec::new(),
+        };
+        Ok(trie.with_first_nodes())
     }
 }

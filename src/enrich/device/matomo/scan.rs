@@ -28,7 +28,8 @@ pub(crate) struct Match<'t> {
 impl<'t> Scan<'t> {
     pub(crate) fn new(data: &'t Data, original: &'t str) -> Self {
         let text = original.as_bytes().to_ascii_lowercase();
-        let mut hits: Vec<(u32, u32)> = data.always.iter().map(|pattern| (*pattern, ANYWHERE)).collect();
+        let mut hits = Vec::with_capacity(data.always.len() + text.len());
+        hits.extend(data.always.iter().map(|pattern| (*pattern, ANYWHERE)));
         for at in 0..text.len() {
             if Boundary::Word.allows(&text, at) {
                 let at_word = u32::try_from(at).unwrap_or(ANYWHERE);
@@ -102,24 +103,30 @@ impl<'t> Scan<'t> {
 /// Tells the patterns of all literals with which this text begins.
 #[inline]
 fn walk(trie: &Trie, text: &[u8], mut found: impl FnMut(u32)) {
-    let mut node = 0;
-    for &byte in text {
-        let (Some(&first), Some(&end)) = (trie.children.get(node), trie.children.get(node + 1)) else {
+    let Some((&byte, rest)) = text.split_first() else { return };
+    let mut node = trie.first_nodes.get(usize::from(byte)).map_or(0, |node| *node as usize);
+    let mut rest = rest.iter();
+    while node != 0 {
+        let Some(&[posting, next_posting]) = trie.postings.get(node..).and_then(|rest| rest.first_chunk()) else {
             return;
         };
-        let (first, end) = (first as usize, end as usize);
-        let Some(labels) = trie.labels.get(first..end) else { return };
+        if posting != next_posting {
+            for pattern in trie.patterns.get(posting as usize..next_posting as usize).unwrap_or_default() {
+                found(*pattern);
+            }
+        }
+        let Some(&[first, end]) = trie.children.get(node..).and_then(|rest| rest.first_chunk()) else {
+            return;
+        };
+        let (Some(&byte), Some(labels)) = (rest.next(), trie.labels.get(first as usize..end as usize)) else {
+            return;
+        };
         let child = match labels.len() {
             0 => return,
             1..=8 => labels.iter().position(|label| *label == byte),
             _ => labels.binary_search(&byte).ok(),
         };
         let Some(child) = child else { return };
-        node = first + child;
-        let postings = trie.postings.get(node).zip(trie.postings.get(node + 1));
-        let Some((&first, &end)) = postings else { return };
-        for pattern in trie.patterns.get(first as usize..end as usize).unwrap_or_default() {
-            found(*pattern);
-        }
+        node = first as usize + child;
     }
 }

@@ -1,0 +1,1 @@
+//! Matomo's fixtures.
