@@ -20,7 +20,10 @@ pub(super) const FILE_NAME: &str = "devices.bin";
 /// The places where it is looked for then, in this order.
 fn usual_places() -> Vec<PathBuf> {
     let program = std::env::current_exe().ok();
-    let beside = program.as_deref().and_then(Path::parent).map(|folder| folder.join(FILE_NAME));
+    let beside = program
+        .as_deref()
+        .and_then(Path::parent)
+        .map(|folder| folder.join(FILE_NAME));
     let data = working_folder().join("data").join(FILE_NAME);
     beside.into_iter().chain([data]).collect()
 }
@@ -56,7 +59,9 @@ fn devices(data: &DeviceData) -> Devices {
             Err(error) => refused(path, &error),
         };
     }
-    tracing::info!("devices are told roughly, without brands and models: there is no file of patterns (ENRICH__DEVICE_DATA)");
+    tracing::info!(
+        "devices are told roughly, without brands and models: there is no file of patterns (ENRICH__DEVICE_DATA)"
+    );
     Devices::default()
 }
 

@@ -48,7 +48,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn compiled(package: &Path, file: &Path) -> Result<String, String> {
-    let read = |path: &str| fs::read_to_string(package.join(path)).map_err(|error| error.to_string());
+    let read =
+        |path: &str| fs::read_to_string(package.join(path)).map_err(|error| error.to_string());
     let source = source(package);
     let compiled = compile(&source, &read).map_err(|error| error.to_string())?;
     let failed = |error: std::io::Error| format!("{}: {error}", file.display());
@@ -60,15 +61,25 @@ fn compiled(package: &Path, file: &Path) -> Result<String, String> {
     fs::write(&new, &compiled.file).map_err(failed)?;
     fs::rename(&new, file).map_err(failed)?;
     let (patterns, bytes) = (compiled.patterns, compiled.file.len());
-    Ok(format!("{}: {patterns} patterns of {source}, {bytes} bytes", file.display()))
+    Ok(format!(
+        "{}: {patterns} patterns of {source}, {bytes} bytes",
+        file.display()
+    ))
 }
 
 /// Name and version of the package, by the folder that pip puts beside it.
 fn source(package: &Path) -> String {
-    let beside = package.parent().and_then(|folder| fs::read_dir(folder).ok());
-    let names = beside.into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let beside = package
+        .parent()
+        .and_then(|folder| fs::read_dir(folder).ok());
+    let names = beside
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut known = names.filter_map(|name| {
-        let version = name.strip_prefix("device_detector-")?.strip_suffix(".dist-info")?;
+        let version = name
+            .strip_prefix("device_detector-")?
+            .strip_suffix(".dist-info")?;
         Some(format!("device_detector {version}"))
     });
     known.next().unwrap_or_else(|| "device_detector".to_owned())
@@ -79,5 +90,8 @@ fn checked(file: &Path) -> Result<String, String> {
     let bytes = fs::read(file).map_err(|error| failed(&error))?;
     let devices = Devices::read(&bytes).map_err(|error| failed(&error))?;
     let (source, patterns) = devices.patterns().unwrap_or_default();
-    Ok(format!("{}: {patterns} patterns of {source}", file.display()))
+    Ok(format!(
+        "{}: {patterns} patterns of {source}",
+        file.display()
+    ))
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::http::{
-    AdminConfig, ClientHintsPolicy, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig, ServerConfig,
+    AdminConfig, ClientHintsPolicy, CookieConfig, CorsConfig, Rate, SameSite, Secret,
+    SendersConfig, ServerConfig,
 };
 
 use super::read::{CLOUD_RUN, Choice};

@@ -9,7 +9,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::http::{AdminConfig, BodyLimits, ClientHintsPolicy, CookieConfig, CorsConfig, SendersConfig, ServerConfig};
+use crate::http::{
+    AdminConfig, BodyLimits, ClientHintsPolicy, CookieConfig, CorsConfig, SendersConfig,
+    ServerConfig,
+};
 use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 

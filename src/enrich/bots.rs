@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use http::{HeaderName, header};
 
 use super::Visit;
-use super::device::{Known, Recognised};
 use super::device::hints::Hints;
+use super::device::{Known, Recognised};
 use super::explain::{Explanation, Step};
-use crate::schema::{Bot, EventParam, Event, Value};
+use crate::schema::{Bot, Event, EventParam, Value};
 
 pub mod networks;
 mod rates;
@@ -185,19 +185,27 @@ impl Claim {
         let lower = user_agent.to_ascii_lowercase();
         let brands = hints.map(|hints| &hints.brands[..]).unwrap_or_default();
         let is_headless_brand = brands.iter().any(|(brand, _)| brand == "HeadlessChrome");
-        let named = HEADLESS_NAMES.iter().find(|(token, _)| lower.contains(token));
-        let headless = named.map(|(_, name)| *name).or(is_headless_brand.then_some("Headless Chrome"));
+        let named = HEADLESS_NAMES
+            .iter()
+            .find(|(token, _)| lower.contains(token));
+        let headless = named
+            .map(|(_, name)| *name)
+            .or(is_headless_brand.then_some("Headless Chrome"));
         let is_browser = kind == Some("browser") && user_agent.starts_with("Mozilla/5.0");
         let chromium = version_of(user_agent, " Chrome/");
         let firefox = version_of(user_agent, " Firefox/");
-        let safari = version_of(user_agent, " Version/").filter(|_| chromium.is_none() && user_agent.contains(" Safari/"));
-        let at_least = |version: Option<f32>, least: f32| version.is_some_and(|version| version >= least);
-        let is_view = user_agent.contains("; wv)") || hints.is_some_and(|hints| !hints.app.is_empty());
+        let safari = version_of(user_agent, " Version/")
+            .filter(|_| chromium.is_none() && user_agent.contains(" Safari/"));
+        let at_least =
+            |version: Option<f32>, least: f32| version.is_some_and(|version| version >= least);
+        let is_view =
+            user_agent.contains("; wv)") || hints.is_some_and(|hints| !hints.app.is_empty());
         Self {
             is_browser,
             is_library: kind == Some("library"),
             headless,
-            sends_fetch: is_browser && (at_least(chromium, 80.0) || at_least(firefox, 90.0) || at_least(safari, 16.4)),
+            sends_fetch: is_browser
+                && (at_least(chromium, 80.0) || at_least(firefox, 90.0) || at_least(safari, 16.4)),
             sends_hints: is_browser && at_least(chromium, 90.0) && !is_view,
             is_contradicted: hints.is_some_and(|hints| contradicts(user_agent, chromium, hints)),
         }
@@ -215,7 +223,9 @@ fn contradicts(user_agent: &str, chromium: Option<f32>, hints: &Hints) -> bool {
     let major = hints.brands.iter().find(|(brand, _)| brand == "Chromium");
     let major = major.and_then(|(_, version)| version.split('.').next()?.parse::<u32>().ok());
     let claimed = chromium.map(|version| version as u32);
-    let is_other_version = major.zip(claimed).is_some_and(|(hinted, claimed)| hinted != claimed);
+    let is_other_version = major
+        .zip(claimed)
+        .is_some_and(|(hinted, claimed)| hinted != claimed);
     is_other_version || (!user_agent.is_empty() && systems.into_iter().any(is_other))
 }
 
@@ -251,7 +261,12 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 
 /// Whether the page or the way from the client is known to be https; browsers send less over http.
 fn is_https(visit: &Visit<'_>) -> bool {
-    let begins = |name: &HeaderName, with: &[u8]| visit.headers.get(name).is_some_and(|value| value.as_bytes().starts_with(with));
+    let begins = |name: &HeaderName, with: &[u8]| {
+        visit
+            .headers
+            .get(name)
+            .is_some_and(|value| value.as_bytes().starts_with(with))
+    };
     begins(&FORWARDED_PROTO, b"https") || begins(&header::ORIGIN, b"https://")
 }
 
@@ -269,17 +284,30 @@ impl Bots {
 
     /// Whether an enriched event is not to be stored.
     pub(super) fn drops(&self, event: &Event) -> bool {
-        let bot = event.collector.as_ref().and_then(|collector| collector.bot.as_ref());
+        let bot = event
+            .collector
+            .as_ref()
+            .and_then(|collector| collector.bot.as_ref());
         self.policy == BotPolicy::Drop && bot.is_some_and(|bot| bot.is_bot == Some(true))
     }
 
     /// The evidence of an event. Nothing of a request without any header: that is no request.
-    pub(super) fn fill(&self, event: &mut Event, visit: &Visit<'_>, found: &Recognised, explanation: &mut Explanation) {
+    pub(super) fn fill(
+        &self,
+        event: &mut Event,
+        visit: &Visit<'_>,
+        found: &Recognised,
+        explanation: &mut Explanation,
+    ) {
         if visit.headers.is_empty() {
             return;
         }
         let reasons = self.reasons(visit, found);
-        let score = reasons.iter().map(|reason| reason.weight).sum::<i64>().min(100);
+        let score = reasons
+            .iter()
+            .map(|reason| reason.weight)
+            .sum::<i64>()
+            .min(100);
         let is_bot = score >= THRESHOLD;
         let (name, category) = match (&found.known, found.claim.headless) {
             (Some(Known { name, category }), _) => (Some(name.clone()), Some(*category)),
@@ -289,19 +317,31 @@ impl Bots {
         };
         explanation.step(|| {
             let names: Vec<&str> = reasons.iter().map(|reason| reason.name).collect();
-            Step::new("bots", format!("a score of {THRESHOLD} or more is taken for a bot; FILTER__BOTS is {:?}", self.policy))
-                .saw("reasons", Some(names.join(", ")).filter(|names| !names.is_empty()))
-                .filled("collector.bot.is_bot", Some(is_bot))
-                .filled("collector.bot.score", Some(score))
-                .filled("collector.bot.name", name.as_ref())
-                .filled("collector.bot.category", category.map(Category::name))
+            Step::new(
+                "bots",
+                format!(
+                    "a score of {THRESHOLD} or more is taken for a bot; FILTER__BOTS is {:?}",
+                    self.policy
+                ),
+            )
+            .saw(
+                "reasons",
+                Some(names.join(", ")).filter(|names| !names.is_empty()),
+            )
+            .filled("collector.bot.is_bot", Some(is_bot))
+            .filled("collector.bot.score", Some(score))
+            .filled("collector.bot.name", name.as_ref())
+            .filled("collector.bot.category", category.map(Category::name))
         });
         super::collector(event).bot = Some(Bot {
             is_bot: Some(is_bot),
             name,
             category: category.map(|category| category.name().to_owned()),
             score: Some(score),
-            reasons: reasons.iter().map(|reason| reason.name.to_owned()).collect(),
+            reasons: reasons
+                .iter()
+                .map(|reason| reason.name.to_owned())
+                .collect(),
         });
         if is_bot && self.policy == BotPolicy::Mark {
             mark(event);
@@ -313,7 +353,8 @@ impl Bots {
         let lacks = |name: &HeaderName| !visit.headers.contains_key(name);
         let is_https = is_https(visit);
         let user_agent = visit.headers.get(header::USER_AGENT);
-        let has_user_agent = user_agent.is_some_and(|value| !value.as_bytes().trim_ascii().is_empty());
+        let has_user_agent =
+            user_agent.is_some_and(|value| !value.as_bytes().trim_ascii().is_empty());
         let all = [
             (PATTERN, found.known.is_some()),
             (HEADLESS, claim.headless.is_some()),
@@ -322,11 +363,27 @@ impl Bots {
             (NO_ACCEPT_LANGUAGE, lacks(&header::ACCEPT_LANGUAGE)),
             (NO_ACCEPT_ENCODING, lacks(&header::ACCEPT_ENCODING)),
             (NO_ACCEPT, lacks(&header::ACCEPT)),
-            (NO_SEC_FETCH, is_https && claim.sends_fetch && SEC_FETCH.iter().all(lacks)),
-            (NO_CLIENT_HINTS, is_https && claim.sends_hints && lacks(&SEC_CH_UA) && visit.hints.is_none()),
+            (
+                NO_SEC_FETCH,
+                is_https && claim.sends_fetch && SEC_FETCH.iter().all(lacks),
+            ),
+            (
+                NO_CLIENT_HINTS,
+                is_https && claim.sends_hints && lacks(&SEC_CH_UA) && visit.hints.is_none(),
+            ),
             (CONTRADICTION, claim.is_contradicted),
-            (RATE_OF_ADDRESS, visit.client_ip.is_some_and(|ip| self.is_too_often(ip, visit))),
-            (DATA_CENTRE, visit.client_ip.is_some_and(|ip| self.data_centres.contains(ip))),
+            (
+                RATE_OF_ADDRESS,
+                visit
+                    .client_ip
+                    .is_some_and(|ip| self.is_too_often(ip, visit)),
+            ),
+            (
+                DATA_CENTRE,
+                visit
+                    .client_ip
+                    .is_some_and(|ip| self.data_centres.contains(ip)),
+            ),
         ];
         let found = all.into_iter().filter(|(_, is_found)| *is_found);
         found.map(|(reason, _)| reason).collect()
@@ -340,7 +397,11 @@ impl Bots {
 /// Gives the event GA4's parameter by which traffic is told apart, unless it has one.
 fn mark(event: &mut Event) {
     const KEY: &str = "traffic_type";
-    if event.event_params.iter().any(|param| param.key.as_deref() == Some(KEY)) {
+    if event
+        .event_params
+        .iter()
+        .any(|param| param.key.as_deref() == Some(KEY))
+    {
         return;
     }
     event.event_params.push(EventParam {

@@ -278,7 +278,10 @@ mod tests {
         let event = enriched(Config::default(), &visit);
         assert_eq!(event.device.unwrap().language.as_deref(), Some("uk-UA"));
         let bot = event.collector.unwrap().bot.unwrap();
-        assert_eq!(bot.reasons, ["no_user_agent", "no_accept_encoding", "no_accept"]);
+        assert_eq!(
+            bot.reasons,
+            ["no_user_agent", "no_accept_encoding", "no_accept"]
+        );
         assert_eq!((bot.is_bot, bot.score), (Some(false), Some(50)));
     }
 

@@ -47,7 +47,8 @@ mod tests {
             (ClientHintsPolicy::Critical, [true; 3]),
         ] {
             let response = ask(policy, Response::default());
-            let has = [ACCEPT, PERMISSIONS, CRITICAL].map(|name| response.headers().contains_key(name));
+            let has =
+                [ACCEPT, PERMISSIONS, CRITICAL].map(|name| response.headers().contains_key(name));
             assert_eq!(has, expected, "{policy:?}");
         }
     }

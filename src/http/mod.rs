@@ -101,7 +101,9 @@ pub fn router(shared: Arc<Shared>, routes: Routes) -> Router {
         let policy = shared.client_hints;
         router = router.merge(match policy {
             ClientHintsPolicy::None => public(),
-            _ => public().layer(map_response(move |response| async move { client_hints::ask(policy, response) })),
+            _ => public().layer(map_response(move |response| async move {
+                client_hints::ask(policy, response)
+            })),
         });
     }
     if matches!(routes, Routes::Admin | Routes::All) {

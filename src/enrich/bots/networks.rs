@@ -102,14 +102,22 @@ mod tests {
         ] {
             assert_eq!(networks.contains(ip.parse().unwrap()), is_in, "{ip}");
         }
-        assert!(Networks::parse("::/0").unwrap().contains("192.0.2.1".parse().unwrap()));
+        assert!(
+            Networks::parse("::/0")
+                .unwrap()
+                .contains("192.0.2.1".parse().unwrap())
+        );
         assert!(!Networks::default().contains("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
     fn the_wrong_line_is_named() {
         for wrong in ["203.0.113.0/33", "cloud", "203.0.113.0/x", "2001:db8::/129"] {
-            assert_eq!(Networks::parse(&format!("\n{wrong}")), Err(NoNetwork(2)), "{wrong}");
+            assert_eq!(
+                Networks::parse(&format!("\n{wrong}")),
+                Err(NoNetwork(2)),
+                "{wrong}"
+            );
         }
     }
 

@@ -63,7 +63,10 @@ mod tests {
     #[test]
     fn an_address_is_counted_by_the_minute() {
         let rates = Rates::default();
-        let (one, other) = (IpAddr::from([203, 0, 113, 9]), IpAddr::from([198, 51, 100, 7]));
+        let (one, other) = (
+            IpAddr::from([203, 0, 113, 9]),
+            IpAddr::from([198, 51, 100, 7]),
+        );
         let minute = |number: i64| Micros(number * MICROS_PER_MINUTE);
         for expected in 1..=1000 {
             assert_eq!(rates.count(one, minute(28_000_000)), expected);
@@ -80,7 +83,10 @@ mod tests {
         for (expected, ip) in (1..).zip(["2001:db8:1:2::1", "2001:db8:1:2:ffff::2"]) {
             assert_eq!(rates.count(ip.parse().unwrap(), Micros(0)), expected);
         }
-        assert_eq!(rates.count("2001:db8:1:3::1".parse().unwrap(), Micros(0)), 1);
+        assert_eq!(
+            rates.count("2001:db8:1:3::1".parse().unwrap(), Micros(0)),
+            1
+        );
     }
 
     #[test]

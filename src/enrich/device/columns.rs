@@ -88,15 +88,24 @@ pub(super) fn device(found: &Detected, hardware: Option<&str>) -> Device {
         };
     }
     let category = found.kind.as_deref().and_then(category);
-    let browser = found.client.as_ref().filter(|client| client.kind == "browser");
+    let browser = found
+        .client
+        .as_ref()
+        .filter(|client| client.kind == "browser");
     Device {
         category: category.map(str::to_owned),
         mobile_brand_name: some(&found.brand),
         mobile_model_name: some(&found.model),
         mobile_marketing_name: some(&found.model),
         mobile_os_hardware_model: hardware.and_then(some),
-        operating_system: found.system.as_ref().and_then(|system| system_name(system, category)),
-        operating_system_version: found.system.as_ref().and_then(|system| some(&system.version)),
+        operating_system: found
+            .system
+            .as_ref()
+            .and_then(|system| system_name(system, category)),
+        operating_system_version: found
+            .system
+            .as_ref()
+            .and_then(|system| some(&system.version)),
         web_info: browser.map(|browser| WebInfo {
             browser: some(mapped(BROWSERS, &browser.name)),
             browser_version: some(&browser.version),
@@ -129,10 +138,17 @@ pub(super) fn collector_device(found: &Detected) -> Option<CollectorDevice> {
 pub(super) fn hardware_model(user_agent: &str) -> Option<&str> {
     let (_, rest) = user_agent.split_once("Android ")?;
     let inside = rest.split_once(')').map_or(rest, |(inside, _)| inside);
-    let before_build = inside.split_once(" Build/").map_or(inside, |(before, _)| before);
+    let before_build = inside
+        .split_once(" Build/")
+        .map_or(inside, |(before, _)| before);
     let (_, parts) = before_build.split_once(';')?;
-    let model = parts.rsplit(';').map(str::trim).find(|part| !matches!(*part, "" | "wv" | "U" | "Mobile" | "Tablet"))?;
-    let is_language = model.len() == 5 && model.as_bytes()[2] == b'-' && model[..2].bytes().all(|byte| byte.is_ascii_lowercase());
+    let model = parts
+        .rsplit(';')
+        .map(str::trim)
+        .find(|part| !matches!(*part, "" | "wv" | "U" | "Mobile" | "Tablet"))?;
+    let is_language = model.len() == 5
+        && model.as_bytes()[2] == b'-'
+        && model[..2].bytes().all(|byte| byte.is_ascii_lowercase());
     let is_release = model.starts_with("rv:");
     (model != "K" && !is_language && !is_release).then_some(model)
 }

@@ -74,10 +74,19 @@ impl ClientHints {
 
     /// Takes a member of a payload, by the name that the browser's own function, the header or GA4 gives it, and its value as text. Whether it is one.
     pub fn take(&mut self, name: &str, value: &str) -> bool {
-        let Some((hint, form)) = named(name) else { return false };
+        let Some((hint, form)) = named(name) else {
+            return false;
+        };
         let value = match form {
             Form::Header => Some(value.to_owned()),
-            Form::Flag => Some(if matches!(value, "1" | "true" | "?1") { "?1" } else { "?0" }.to_owned()),
+            Form::Flag => Some(
+                if matches!(value, "1" | "true" | "?1") {
+                    "?1"
+                } else {
+                    "?0"
+                }
+                .to_owned(),
+            ),
             Form::Ga4Brands => Some(ga4_brands(value)),
         };
         self.0[hint as usize] = value.filter(|value| !value.is_empty()).map(Into::into);
@@ -85,7 +94,11 @@ impl ClientHints {
     }
 
     /// Takes the brands of a payload: pairs of brand and version; with `full`, versions are whole.
-    pub fn take_brands<'a>(&mut self, full: bool, brands: impl Iterator<Item = (&'a str, &'a str)>) {
+    pub fn take_brands<'a>(
+        &mut self,
+        full: bool,
+        brands: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
         let hint = if full { Hint::FullBrands } else { Hint::Brands };
         let list = brand_list(brands);
         self.0[hint as usize] = Some(list).filter(|list| !list.is_empty()).map(Into::into);
@@ -93,7 +106,10 @@ impl ClientHints {
 
     /// Takes the kinds of device of a payload.
     pub fn take_form_factors<'a>(&mut self, factors: impl Iterator<Item = &'a str>) {
-        let factors: Vec<String> = factors.take(MAX_BRANDS).map(|factor| format!("\"{factor}\"")).collect();
+        let factors: Vec<String> = factors
+            .take(MAX_BRANDS)
+            .map(|factor| format!("\"{factor}\""))
+            .collect();
         let text = Some(factors.join(", ")).filter(|text| !text.is_empty());
         self.0[Hint::FormFactors as usize] = text.map(Into::into);
     }
@@ -136,7 +152,11 @@ fn ga4_brands(text: &str) -> String {
             Some((decoded(brand), decoded(version)))
         })
         .collect();
-    brand_list(pairs.iter().map(|(brand, version)| (brand.as_str(), version.as_str())))
+    brand_list(
+        pairs
+            .iter()
+            .map(|(brand, version)| (brand.as_str(), version.as_str())),
+    )
 }
 
 fn brand_list<'a>(brands: impl Iterator<Item = (&'a str, &'a str)>) -> String {
@@ -156,7 +176,10 @@ impl<'v> Sent<'v> {
     pub(crate) fn by(visit: &'v Visit<'_>) -> Self {
         let mut sent = [const { None }; HINTS.len()];
         for (at, value) in sent.iter_mut().enumerate() {
-            let told = visit.hints.and_then(|hints| hints.0[at].as_deref()).map(Cow::Borrowed);
+            let told = visit
+                .hints
+                .and_then(|hints| hints.0[at].as_deref())
+                .map(Cow::Borrowed);
             *value = told.or_else(|| visit.header(&HEADERS[at]));
         }
         Self(sent)
@@ -191,9 +214,20 @@ impl<'v> Sent<'v> {
         if HINTS.iter().all(|hint| self.get(*hint).is_none()) {
             return None;
         }
-        let text = |hint: Hint| self.get(hint).unwrap_or_default().trim_matches('"').to_owned();
-        let brands = |hint: Hint| self.get(hint).map(brands).filter(|brands| !brands.is_empty());
-        let app = self.get(Hint::App).filter(|app| !app.eq_ignore_ascii_case("xmlhttprequest"));
+        let text = |hint: Hint| {
+            self.get(hint)
+                .unwrap_or_default()
+                .trim_matches('"')
+                .to_owned()
+        };
+        let brands = |hint: Hint| {
+            self.get(hint)
+                .map(brands)
+                .filter(|brands| !brands.is_empty())
+        };
+        let app = self
+            .get(Hint::App)
+            .filter(|app| !app.eq_ignore_ascii_case("xmlhttprequest"));
         let quoted = |text: &str| -> Vec<String> {
             let parts = text.split('"').skip(1).step_by(2).map(str::to_owned);
             parts.collect()
@@ -205,10 +239,17 @@ impl<'v> Sent<'v> {
             platform: text(Hint::Platform),
             platform_version: text(Hint::PlatformVersion),
             full_version: text(Hint::FullVersion),
-            brands: brands(Hint::FullBrands).or_else(|| brands(Hint::Brands)).unwrap_or_default(),
-            mobile: self.get(Hint::Mobile).map(|value| matches!(value, "1" | "?1")),
+            brands: brands(Hint::FullBrands)
+                .or_else(|| brands(Hint::Brands))
+                .unwrap_or_default(),
+            mobile: self
+                .get(Hint::Mobile)
+                .map(|value| matches!(value, "1" | "?1")),
             app: app.unwrap_or_default().to_owned(),
-            form_factors: self.get(Hint::FormFactors).map(|text| quoted(&text.to_ascii_lowercase())).unwrap_or_default(),
+            form_factors: self
+                .get(Hint::FormFactors)
+                .map(|text| quoted(&text.to_ascii_lowercase()))
+                .unwrap_or_default(),
         })
     }
 }
@@ -228,14 +269,18 @@ fn static_name(name: &HeaderName) -> Option<&'static str> {
         "Sec-CH-UA-Form-Factors",
         "X-Requested-With",
     ];
-    NAMES.into_iter().find(|known| name.as_str().eq_ignore_ascii_case(known))
+    NAMES
+        .into_iter()
+        .find(|known| name.as_str().eq_ignore_ascii_case(known))
 }
 
 /// `"brand";v="version"`, with commas between; up to where it is something else. A brand that is there twice counts with its last version.
 fn brands(list: &str) -> Vec<(String, String)> {
     let mut brands: Vec<(String, String)> = Vec::new();
     let mut rest = list;
-    while let Some((brand, version, after)) = first_brand(rest).filter(|_| brands.len() < MAX_BRANDS) {
+    while let Some((brand, version, after)) =
+        first_brand(rest).filter(|_| brands.len() < MAX_BRANDS)
+    {
         match brands.iter_mut().find(|(known, _)| known == brand) {
             Some((_, known)) => version.clone_into(known),
             None => brands.push((brand.to_owned(), version.to_owned())),
@@ -284,7 +329,6 @@ pub const ASKED_FOR: &str = "Sec-CH-UA-Full-Version-List, Sec-CH-UA-Model, Sec-C
 /// What a page of the server lets other origins have of that (`Permissions-Policy`).
 pub const DELEGATED: &str = "ch-ua-full-version-list=*, ch-ua-model=*, ch-ua-platform-version=*, ch-ua-arch=*, ch-ua-bitness=*, ch-ua-form-factors=*";
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -295,8 +339,14 @@ mod tests {
     #[test]
     fn headers_are_read_as_browsers_send_them() {
         let headers = headers([
-            (HEADERS[0].clone(), r#""Chromium";v="148", "Google Chrome";v="148", "Not/A)Brand";v="99""#),
-            (HEADERS[1].clone(), r#""Chromium";v="148.0.7778.96", "Google Chrome";v="148.0.7778.96""#),
+            (
+                HEADERS[0].clone(),
+                r#""Chromium";v="148", "Google Chrome";v="148", "Not/A)Brand";v="99""#,
+            ),
+            (
+                HEADERS[1].clone(),
+                r#""Chromium";v="148.0.7778.96", "Google Chrome";v="148.0.7778.96""#,
+            ),
             (HEADERS[3].clone(), "?1"),
             (HEADERS[4].clone(), r#""Pixel 9""#),
             (HEADERS[9].clone(), r#""Mobile", "XR""#),
@@ -312,7 +362,10 @@ mod tests {
             hints,
             Hints {
                 model: "Pixel 9".to_owned(),
-                brands: vec![("Chromium".to_owned(), version.clone()), ("Google Chrome".to_owned(), version)],
+                brands: vec![
+                    ("Chromium".to_owned(), version.clone()),
+                    ("Google Chrome".to_owned(), version)
+                ],
                 mobile: Some(true),
                 form_factors: vec!["mobile".to_owned(), "xr".to_owned()],
                 ..Hints::default()
@@ -324,17 +377,28 @@ mod tests {
     #[test]
     fn payloads_say_the_same_in_three_ways() {
         let mut by_function = ClientHints::default();
-        for (name, value) in [("architecture", "arm"), ("mobile", "true"), ("model", "Pixel 9"), ("platformVersion", "16.0.0")] {
+        for (name, value) in [
+            ("architecture", "arm"),
+            ("mobile", "true"),
+            ("model", "Pixel 9"),
+            ("platformVersion", "16.0.0"),
+        ] {
             assert!(by_function.take(name, value));
         }
-        by_function.take_brands(true, [("Not;A=Brand", "99"), ("Google \"Chrome\"", "148.0.1")].into_iter());
+        by_function.take_brands(
+            true,
+            [("Not;A=Brand", "99"), ("Google \"Chrome\"", "148.0.1")].into_iter(),
+        );
         let mut by_header = ClientHints::default();
         for (name, value) in [
             ("Sec-CH-UA-Arch", "arm"),
             ("sec_ch_ua_mobile", "?1"),
             ("sec-ch-ua-model", "Pixel 9"),
             ("sec-ch-ua-platform-version", "16.0.0"),
-            ("sec-ch-ua-full-version-list", r#""Not;A=Brand";v="99", "Google Chrome";v="148.0.1""#),
+            (
+                "sec-ch-ua-full-version-list",
+                r#""Not;A=Brand";v="99", "Google Chrome";v="148.0.1""#,
+            ),
         ] {
             assert!(by_header.take(name, value), "{name}");
         }
@@ -355,7 +419,10 @@ mod tests {
 
     #[test]
     fn the_payload_wins_over_headers() {
-        let headers = headers([(HEADERS[4].clone(), "\"A\""), (HEADERS[5].clone(), "\"Linux\"")]);
+        let headers = headers([
+            (HEADERS[4].clone(), "\"A\""),
+            (HEADERS[5].clone(), "\"Linux\""),
+        ]);
         let mut hints = ClientHints::default();
         hints.take("model", "B");
         let visit = Visit {
@@ -364,7 +431,10 @@ mod tests {
             ..Visit::default()
         };
         let read = Sent::by(&visit).read().unwrap();
-        assert_eq!((read.model.as_str(), read.platform.as_str()), ("B", "Linux"));
+        assert_eq!(
+            (read.model.as_str(), read.platform.as_str()),
+            ("B", "Linux")
+        );
     }
 
     #[test]
@@ -378,7 +448,10 @@ mod tests {
             };
             assert_eq!(Sent::by(&visit).read(), None, "{value}");
         }
-        assert_eq!(brands(r#""A";v="1", "A";v="2", B"#), [("A".to_owned(), "2".to_owned())]);
+        assert_eq!(
+            brands(r#""A";v="1", "A";v="2", B"#),
+            [("A".to_owned(), "2".to_owned())]
+        );
         assert_eq!(brands(r#""A";x"#), []);
     }
 

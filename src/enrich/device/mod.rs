@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::header;
-use quick_cache::sync::Cache;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::bots::{Category, Claim};
 use super::explain::{Explanation, Step};
@@ -51,11 +52,24 @@ pub(super) struct Recognised {
     pub(super) claim: Claim,
 }
 
+/// What was recognised, by User-Agent and hints.
+type Remembered = Cache<Box<str>, Arc<Recognised>, UnitWeighter, hash::Seeded>;
+
+fn cache(entries: usize) -> Remembered {
+    Cache::with(
+        entries,
+        entries as u64,
+        UnitWeighter,
+        hash::Seeded::new(),
+        DefaultLifecycle::default(),
+    )
+}
+
 /// Recognises devices.
 #[derive(Debug)]
 pub struct Devices {
     detector: Option<matomo::Detector>,
-    cache: Cache<Box<str>, Arc<Recognised>, quick_cache::UnitWeighter, hash::Seeded>,
+    cache: Remembered,
 }
 
 impl Default for Devices {
@@ -74,14 +88,17 @@ impl Devices {
     }
 
     fn with(detector: Option<matomo::Detector>) -> Self {
-        let cache = Cache::with(
-            CACHE_CAPACITY,
-            CACHE_CAPACITY as u64,
-            quick_cache::UnitWeighter,
-            hash::Seeded::new(),
-            quick_cache::sync::DefaultLifecycle::default(),
-        );
-        Self { detector, cache }
+        Self {
+            detector,
+            cache: cache(CACHE_CAPACITY),
+        }
+    }
+
+    /// The same, which remember so many; 0 for none.
+    #[must_use]
+    pub fn remembering(mut self, entries: usize) -> Self {
+        self.cache = cache(entries);
+        self
     }
 
     /// Package and version of the patterns, and how many there are; none without a file.
@@ -90,8 +107,21 @@ impl Devices {
         Some((detector.source(), detector.patterns()))
     }
 
+    /// Looks a device up, so that the next event of it finds it remembered.
+    pub fn look_up(&self, visit: &Visit<'_>) {
+        let user_agent = visit.header(&header::USER_AGENT);
+        let user_agent = user_agent.as_deref().map(str::trim).unwrap_or_default();
+        self.recognised(prefix(user_agent, MAX_LOOKED_AT), &Sent::by(visit));
+    }
+
     /// Fills in the device of an event. What was recognised, for further steps.
-    pub(super) fn fill(&self, event: &mut Event, device: &mut Device, visit: &Visit<'_>, explanation: &mut Explanation) -> Arc<Recognised> {
+    pub(super) fn fill(
+        &self,
+        event: &mut Event,
+        device: &mut Device,
+        visit: &Visit<'_>,
+        explanation: &mut Explanation,
+    ) -> Arc<Recognised> {
         let user_agent = visit.header(&header::USER_AGENT);
         let user_agent = user_agent.as_deref().map(str::trim).unwrap_or_default();
         let sent = Sent::by(visit);
@@ -108,10 +138,15 @@ impl Devices {
 
     fn step(&self, user_agent: &str, sent: &Sent<'_>, found: &Recognised) -> Step {
         let rule = match self.patterns() {
-            Some((source, patterns)) => format!("Matomo's algorithm with {patterns} patterns of {source}; client hints win over the User-Agent"),
+            Some((source, patterns)) => format!(
+                "Matomo's algorithm with {patterns} patterns of {source}; client hints win over the User-Agent"
+            ),
             None => "woothee, because there is no file of patterns".to_owned(),
         };
-        let mut step = Step::new("device", rule).saw("User-Agent", Some(user_agent).filter(|text| !text.is_empty()));
+        let mut step = Step::new("device", rule).saw(
+            "User-Agent",
+            Some(user_agent).filter(|text| !text.is_empty()),
+        );
         for (name, value) in sent.each() {
             step = step.saw(name, Some(value));
         }
@@ -119,15 +154,39 @@ impl Devices {
         let web = device.web_info.as_ref();
         let finer = found.finer.as_ref();
         step.filled("device.category", device.category.as_ref())
-            .filled("device.mobile_brand_name", device.mobile_brand_name.as_ref())
-            .filled("device.mobile_model_name", device.mobile_model_name.as_ref())
-            .filled("device.mobile_os_hardware_model", device.mobile_os_hardware_model.as_ref())
+            .filled(
+                "device.mobile_brand_name",
+                device.mobile_brand_name.as_ref(),
+            )
+            .filled(
+                "device.mobile_model_name",
+                device.mobile_model_name.as_ref(),
+            )
+            .filled(
+                "device.mobile_os_hardware_model",
+                device.mobile_os_hardware_model.as_ref(),
+            )
             .filled("device.operating_system", device.operating_system.as_ref())
-            .filled("device.operating_system_version", device.operating_system_version.as_ref())
-            .filled("device.web_info.browser", web.and_then(|web| web.browser.as_ref()))
-            .filled("device.web_info.browser_version", web.and_then(|web| web.browser_version.as_ref()))
-            .filled("collector.device.kind", finer.and_then(|finer| finer.kind.as_ref()))
-            .filled("collector.device.client", finer.and_then(|finer| finer.client.as_ref()))
+            .filled(
+                "device.operating_system_version",
+                device.operating_system_version.as_ref(),
+            )
+            .filled(
+                "device.web_info.browser",
+                web.and_then(|web| web.browser.as_ref()),
+            )
+            .filled(
+                "device.web_info.browser_version",
+                web.and_then(|web| web.browser_version.as_ref()),
+            )
+            .filled(
+                "collector.device.kind",
+                finer.and_then(|finer| finer.kind.as_ref()),
+            )
+            .filled(
+                "collector.device.client",
+                finer.and_then(|finer| finer.client.as_ref()),
+            )
     }
 
     fn recognised(&self, user_agent: &str, sent: &Sent<'_>) -> Arc<Recognised> {
@@ -155,17 +214,25 @@ impl Devices {
             return fallback::recognise(user_agent, hints);
         };
         let found = detector.detect(user_agent, hints);
-        let hinted = hints.map(|hints| hints.model.as_str()).filter(|model| !model.is_empty());
+        let hinted = hints
+            .map(|hints| hints.model.as_str())
+            .filter(|model| !model.is_empty());
         Recognised {
-            device: columns::device(&found, hinted.or_else(|| columns::hardware_model(user_agent))),
+            device: columns::device(
+                &found,
+                hinted.or_else(|| columns::hardware_model(user_agent)),
+            ),
             finer: columns::collector_device(&found),
             known: known(&found),
-            claim: Claim::of(user_agent, hints, found.client.as_ref().map(|client| client.kind)),
+            claim: Claim::of(
+                user_agent,
+                hints,
+                found.client.as_ref().map(|client| client.kind),
+            ),
         }
     }
 }
 
-/// Programs that drive a browser without showing it say so in their User-Agent; Matomo's patterns take them for browsers.
 fn known(found: &matomo::Detected) -> Option<Known> {
     let bot = found.bot.as_ref()?;
     Some(Known {

@@ -313,10 +313,12 @@ fn append(
         encoded.shrink_to(SCRATCH_BYTES);
         appended
     });
-    appended.map(Some).map_err(|not_appended| match not_appended {
-        NotAppended::TooLarge => Fault::TooLarge,
-        NotAppended::Refused(refused) => Fault::Refused(refused),
-    })
+    appended
+        .map(Some)
+        .map_err(|not_appended| match not_appended {
+            NotAppended::TooLarge => Fault::TooLarge,
+            NotAppended::Refused(refused) => Fault::Refused(refused),
+        })
 }
 
 /// The scratch buffer keeps this much between events.

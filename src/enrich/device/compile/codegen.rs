@@ -79,7 +79,10 @@ impl Programs {
             HirKind::Capture(capture) => match look_number(capture) {
                 Some(number) => self.look(number, scope)?,
                 None => {
-                    let earlier = scope.look_groups.iter().filter(|look| **look < capture.index);
+                    let earlier = scope
+                        .look_groups
+                        .iter()
+                        .filter(|look| **look < capture.index);
                     let group = capture.index - to_u32(earlier.count());
                     let noted = (group as usize) <= GROUPS;
                     if noted {
@@ -148,7 +151,10 @@ impl Programs {
             Look::NotBehind(trees) => {
                 for tree in trees {
                     let properties = tree.hir.properties();
-                    let (Some(length), true) = (properties.minimum_len(), properties.minimum_len() == properties.maximum_len()) else {
+                    let (Some(length), true) = (
+                        properties.minimum_len(),
+                        properties.minimum_len() == properties.maximum_len(),
+                    ) else {
                         return Err("a look-behind has no fixed length".to_owned());
                     };
                     let at = self.word(op::NOT_BEHIND, 0);
@@ -160,8 +166,16 @@ impl Programs {
         Ok(())
     }
 
-    fn repetition<'t>(&mut self, repetition: &Repetition, scope: &mut Scope<'t>) -> Result<(), String> {
-        let split = if repetition.greedy { op::SPLIT } else { op::SPLIT_LAZY };
+    fn repetition<'t>(
+        &mut self,
+        repetition: &Repetition,
+        scope: &mut Scope<'t>,
+    ) -> Result<(), String> {
+        let split = if repetition.greedy {
+            op::SPLIT
+        } else {
+            op::SPLIT_LAZY
+        };
         for _ in 0..repetition.min {
             self.emit(&repetition.sub, scope)?;
         }
@@ -185,11 +199,18 @@ impl Programs {
     }
 
     /// Branches, the first that matches first. Where there are many, the next byte decides which are tried.
-    fn alternation<'t>(&mut self, branches: &[Vec<Hir>], scope: &mut Scope<'t>) -> Result<(), String> {
+    fn alternation<'t>(
+        &mut self,
+        branches: &[Vec<Hir>],
+        scope: &mut Scope<'t>,
+    ) -> Result<(), String> {
         let mut ends = Vec::new();
         let mut rest = branches;
         while !rest.is_empty() {
-            let run = rest.iter().take_while(|branch| first_bytes(branch).is_some()).count();
+            let run = rest
+                .iter()
+                .take_while(|branch| first_bytes(branch).is_some())
+                .count();
             let cases = if run >= 3 { cases(&rest[..run]) } else { None };
             let taken = if cases.is_some() { run } else { 1 };
             let is_last = taken == rest.len();
@@ -221,7 +242,12 @@ impl Programs {
         let mut targets: HashMap<(Option<u8>, &[usize]), u32> = HashMap::new();
         let mut ends = Vec::new();
         for (number, (byte, numbers)) in cases.iter().enumerate() {
-            let begins = |number: &usize| matches!(branches[*number].first().map(Hir::kind), Some(HirKind::Literal(_)));
+            let begins = |number: &usize| {
+                matches!(
+                    branches[*number].first().map(Hir::kind),
+                    Some(HirKind::Literal(_))
+                )
+            };
             let is_literal = numbers.iter().all(begins);
             let key = (is_literal.then_some(*byte), &numbers[..]);
             let target = match targets.get(&key) {
@@ -317,7 +343,8 @@ fn cases(branches: &[Vec<Hir>]) -> Option<BTreeMap<u8, Vec<usize>>> {
             cases.entry(byte).or_default().push(number);
         }
     }
-    let mut lists: Vec<(&Vec<usize>, u8)> = cases.iter().map(|(byte, list)| (list, *byte)).collect();
+    let mut lists: Vec<(&Vec<usize>, u8)> =
+        cases.iter().map(|(byte, list)| (list, *byte)).collect();
     lists.sort();
     lists.dedup_by(|a, b| a.0 == b.0);
     let copies: usize = lists.iter().map(|(list, _)| list.len()).sum();
@@ -361,6 +388,8 @@ fn add_first(hir: &Hir, bytes: &mut Bytes) -> bool {
         HirKind::Repetition(repetition) => add_first(&repetition.sub, bytes) || repetition.min == 0,
         HirKind::Capture(capture) => add_first(&capture.sub, bytes),
         HirKind::Concat(items) => items.iter().all(|item| add_first(item, bytes)),
-        HirKind::Alternation(branches) => branches.iter().fold(false, |empty, branch| add_first(branch, bytes) || empty),
+        HirKind::Alternation(branches) => branches
+            .iter()
+            .fold(false, |empty, branch| add_first(branch, bytes) || empty),
     }
 }

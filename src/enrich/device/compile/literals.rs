@@ -79,7 +79,11 @@ pub(super) fn choose(hir: &Hir, frequencies: &Frequencies, can_lead: bool) -> Op
     let mut atoms = match hir.kind() {
         HirKind::Alternation(branches) => {
             let of_branch = |branch: &Hir| choose(branch, frequencies, can_lead);
-            branches.iter().map(of_branch).collect::<Option<Vec<_>>>()?.concat()
+            branches
+                .iter()
+                .map(of_branch)
+                .collect::<Option<Vec<_>>>()?
+                .concat()
         }
         HirKind::Concat(items) => {
             let starts = (0..items.len()).filter_map(|first| {
@@ -89,18 +93,26 @@ pub(super) fn choose(hir: &Hir, frequencies: &Frequencies, can_lead: bool) -> Op
             let inner = items.iter().filter_map(|item| match item.kind() {
                 // Whichever branch it is, it has one of its literals.
                 HirKind::Alternation(_) => choose(item, frequencies, false),
-                HirKind::Repetition(repetition) if repetition.min > 0 => choose(&repetition.sub, frequencies, false),
+                HirKind::Repetition(repetition) if repetition.min > 0 => {
+                    choose(&repetition.sub, frequencies, false)
+                }
                 _ => None,
             });
-            let all = starts.chain(inner).map(|atoms| (frequencies.cost(&atoms), atoms));
+            let all = starts
+                .chain(inner)
+                .map(|atoms| (frequencies.cost(&atoms), atoms));
             all.min_by(|a, b| a.0.total_cmp(&b.0))?.1
         }
-        HirKind::Repetition(repetition) if repetition.min > 0 => choose(&repetition.sub, frequencies, can_lead)?,
+        HirKind::Repetition(repetition) if repetition.min > 0 => {
+            choose(&repetition.sub, frequencies, can_lead)?
+        }
         _ => atoms(prefixes(hir)?, can_lead),
     };
     atoms.sort();
     // One that has another one as its beginning is found with it.
-    atoms.dedup_by(|longer, shorter| longer.is_leading == shorter.is_leading && longer.text.starts_with(&shorter.text));
+    atoms.dedup_by(|longer, shorter| {
+        longer.is_leading == shorter.is_leading && longer.text.starts_with(&shorter.text)
+    });
     Some(atoms)
 }
 
@@ -120,7 +132,9 @@ fn prefixes(hir: &Hir) -> Option<Vec<Vec<u8>>> {
             HirKind::Alternation(branches) if branches.len() > 4 => {
                 let with_rest = |branch: &Hir| {
                     let rest = items[1..].iter().cloned();
-                    prefixes(&Hir::concat(std::iter::once(branch.clone()).chain(rest).collect()))
+                    prefixes(&Hir::concat(
+                        std::iter::once(branch.clone()).chain(rest).collect(),
+                    ))
                 };
                 let all: Option<Vec<_>> = branches.iter().map(with_rest).collect();
                 Some(all?.concat())
@@ -133,9 +147,16 @@ fn prefixes(hir: &Hir) -> Option<Vec<Vec<u8>>> {
 
 fn extracted(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     let mut extractor = Extractor::new();
-    extractor.limit_class(6).limit_repeat(4).limit_literal_len(MAX_LENGTH).limit_total(64);
+    extractor
+        .limit_class(6)
+        .limit_repeat(4)
+        .limit_literal_len(MAX_LENGTH)
+        .limit_total(64);
     let found = extractor.extract(hir);
-    let literals = found.literals()?.iter().map(|literal| literal.as_bytes().to_vec());
+    let literals = found
+        .literals()?
+        .iter()
+        .map(|literal| literal.as_bytes().to_vec());
     let literals: Vec<Vec<u8>> = literals.collect();
     let is_useful = !literals.is_empty() && literals.iter().all(|literal| !literal.is_empty());
     is_useful.then_some(literals)

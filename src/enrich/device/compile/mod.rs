@@ -57,20 +57,45 @@ const SAMPLED: usize = 3;
 ///
 /// # Errors
 /// A file cannot be read, or holds what is not understood.
-pub fn compile(source: &str, read: &dyn Fn(&str) -> Result<String, String>) -> Result<Compiled, CompileError> {
+pub fn compile(source: &str, read: Read<'_>) -> Result<Compiled, CompileError> {
+    let (sources, tables) = sources(read)?;
+    let samples = SAMPLES.iter().filter_map(|path| yaml(read, path).ok());
+    let samples = samples.flat_map(|file| file.items().to_vec());
+    let samples: Vec<String> = samples
+        .step_by(SAMPLED)
+        .filter_map(|fixture| Some(fixture.text("user_agent")?.to_owned()))
+        .collect();
+    sources.data(source, tables, &Frequencies::of(&samples))
+}
+
+/// Gives a file of the package.
+type Read<'r> = &'r dyn Fn(&str) -> Result<String, String>;
+
+/// The regular expressions, in the order of the file's patterns.
+#[cfg(test)]
+pub(super) fn pattern_sources(read: Read<'_>) -> Result<Vec<String>, CompileError> {
+    let (sources, _) = sources(read)?;
+    let patterns = sources.lists.into_iter().flatten();
+    Ok(patterns.map(|pattern| pattern.regex).collect())
+}
+
+fn yaml(read: Read<'_>, path: &str) -> Result<Node, CompileError> {
+    let error = |message| CompileError {
+        file: path.to_owned(),
+        message,
+    };
+    read(path)
+        .and_then(|text| yaml::parse(&text))
+        .map_err(error)
+}
+
+fn sources(read: Read<'_>) -> Result<(Sources, Vec<Vec<u32>>), CompileError> {
     let mut sources = Sources {
         texts: Texts::default(),
         lists: std::array::from_fn(|_| Vec::new()),
         engines: Vec::new(),
     };
-    let yaml = |path: &str| {
-        let error = |message| CompileError {
-            file: path.to_owned(),
-            message,
-        };
-        read(path).and_then(|text| yaml::parse(&text)).map_err(error)
-    };
-    let patterns = |path: &str| yaml(&format!("regexes/upstream/{path}.yml"));
+    let patterns = |path: &str| yaml(read, &format!("regexes/upstream/{path}.yml"));
     sources.bots(&patterns("bots")?);
     sources.systems(&patterns("oss")?);
     for (list, path) in [
@@ -111,13 +136,7 @@ pub fn compile(source: &str, read: &dyn Fn(&str) -> Result<String, String>) -> R
         let ids = patterns(&format!("client/hints/{path}"))?;
         tables[table as usize] = sources.pairs(&ids, false);
     }
-    let samples = SAMPLES.iter().filter_map(|path| yaml(path).ok());
-    let samples = samples.flat_map(|file| file.items().to_vec());
-    let samples: Vec<String> = samples
-        .step_by(SAMPLED)
-        .filter_map(|fixture| Some(fixture.text("user_agent")?.to_owned()))
-        .collect();
-    sources.data(source, tables, &Frequencies::of(&samples))
+    Ok((sources, tables))
 }
 
 /// A pattern before it is compiled.
@@ -136,8 +155,16 @@ struct Sources {
 }
 
 impl Sources {
-    fn add(&mut self, list: List, regex: &str, boundary: u32, texts: [Option<&str>; 4], children: [u32; 2]) {
-        let texts = texts.map(|text| text.map_or(NONE, |text| self.texts.number(&with_dollars(text))));
+    fn add(
+        &mut self,
+        list: List,
+        regex: &str,
+        boundary: u32,
+        texts: [Option<&str>; 4],
+        children: [u32; 2],
+    ) {
+        let texts =
+            texts.map(|text| text.map_or(NONE, |text| self.texts.number(&with_dollars(text))));
         self.lists[list as usize].push(Source {
             regex: regex.to_owned(),
             boundary,
@@ -161,8 +188,15 @@ impl Sources {
 
     fn bots(&mut self, file: &Node) {
         for bot in file.items() {
-            let producer = bot.get("producer").and_then(|producer| producer.text("name"));
-            let texts = [bot.text("name"), bot.text("category"), bot.text("url"), producer];
+            let producer = bot
+                .get("producer")
+                .and_then(|producer| producer.text("name"));
+            let texts = [
+                bot.text("name"),
+                bot.text("category"),
+                bot.text("url"),
+                producer,
+            ];
             let regex = bot.text("regex").unwrap_or_default();
             self.add(List::Bots, regex, Boundary::Word as u32, texts, [0; 2]);
         }
@@ -199,7 +233,13 @@ impl Sources {
             let default = engine.and_then(|engine| engine.text("default"));
             let texts = [browser.text("name"), browser.text("version"), default, None];
             let regex = browser.text("regex").unwrap_or_default();
-            self.add(List::Browsers, regex, Boundary::Word as u32, texts, children);
+            self.add(
+                List::Browsers,
+                regex,
+                Boundary::Word as u32,
+                texts,
+                children,
+            );
         }
     }
 
@@ -210,7 +250,12 @@ impl Sources {
                 self.add_word(List::Models, model, &["brand", "device", "model"], [0; 2]);
             }
             let children = [first, self.length(List::Models)];
-            let texts = [Some(brand.as_str()), device.text("device"), device.text("model"), None];
+            let texts = [
+                Some(brand.as_str()),
+                device.text("device"),
+                device.text("model"),
+                None,
+            ];
             let regex = device.text("regex").unwrap_or_default();
             self.add(list, regex, Boundary::Word as u32, texts, children);
         }
@@ -236,10 +281,19 @@ impl Sources {
         ] {
             let families = read(families)?;
             for (short, name) in read(names)?.members() {
-                let has = |list: &Node| list.items().iter().any(|item| item.as_text() == Some(short));
+                let has = |list: &Node| {
+                    list.items()
+                        .iter()
+                        .any(|item| item.as_text() == Some(short))
+                };
                 let family = families.members().iter().find(|(_, list)| has(list));
                 let flag = (table == Table::Browsers && has(&mobile_only)).then_some("1");
-                let row = [Some(short.as_str()), name.as_text(), family.map(|(family, _)| family.as_str()), flag];
+                let row = [
+                    Some(short.as_str()),
+                    name.as_text(),
+                    family.map(|(family, _)| family.as_str()),
+                    flag,
+                ];
                 let row = row.map(|text| text.map_or(NONE, |text| self.texts.number(text)));
                 tables[table as usize].extend(row);
             }
@@ -250,7 +304,10 @@ impl Sources {
         ] {
             tables[table as usize] = self.pairs(&read(name)?, true);
         }
-        for (table, name) in [(Table::FireOs, "FIREOS_VERSION_MAPPING"), (Table::LineageOs, "LINEAGEOS_VERSION_MAPPING")] {
+        for (table, name) in [
+            (Table::FireOs, "FIREOS_VERSION_MAPPING"),
+            (Table::LineageOs, "LINEAGEOS_VERSION_MAPPING"),
+        ] {
             tables[table as usize] = self.pairs(&read(name)?, false);
         }
         for (table, name) in [
@@ -272,18 +329,32 @@ impl Sources {
         let mut rows = Vec::new();
         for (key, value) in map.members() {
             let pairs: Vec<(&str, &str)> = match turned {
-                true => value.items().iter().filter_map(|item| Some((item.as_text()?, key.as_str()))).collect(),
-                false => value.as_text().map(|value| (key.as_str(), value)).into_iter().collect(),
+                true => value
+                    .items()
+                    .iter()
+                    .filter_map(|item| Some((item.as_text()?, key.as_str())))
+                    .collect(),
+                false => value
+                    .as_text()
+                    .map(|value| (key.as_str(), value))
+                    .into_iter()
+                    .collect(),
             };
             for (key, value) in pairs {
-                let row: [u32; COLUMNS] = [self.texts.number(key), self.texts.number(value), NONE, NONE];
+                let row: [u32; COLUMNS] =
+                    [self.texts.number(key), self.texts.number(value), NONE, NONE];
                 rows.extend(row);
             }
         }
         rows
     }
 
-    fn data(self, source: &str, tables: Vec<Vec<u32>>, frequencies: &Frequencies) -> Result<Compiled, CompileError> {
+    fn data(
+        self,
+        source: &str,
+        tables: Vec<Vec<u32>>,
+        frequencies: &Frequencies,
+    ) -> Result<Compiled, CompileError> {
         let mut lists = Vec::new();
         let mut starts = [0; LISTS];
         let mut next = 0;
@@ -306,7 +377,9 @@ impl Sources {
         for (list, patterns) in self.lists.iter().enumerate() {
             let children = match list {
                 list if list == List::Systems as usize => starts[List::SystemVersions as usize],
-                list if list >= List::Televisions as usize && list < List::Models as usize => starts[List::Models as usize],
+                list if list >= List::Televisions as usize && list < List::Models as usize => {
+                    starts[List::Models as usize]
+                }
                 _ => 0,
             };
             for pattern in patterns {
@@ -332,7 +405,9 @@ impl Sources {
             }
         }
         let of = |is_leading| {
-            let wanted = atoms.iter().filter(move |(atom, _)| atom.is_leading == is_leading);
+            let wanted = atoms
+                .iter()
+                .filter(move |(atom, _)| atom.is_leading == is_leading);
             trie::trie(wanted.map(|(atom, pattern)| (&atom.text[..], *pattern)))
         };
         data.leading = of(true);

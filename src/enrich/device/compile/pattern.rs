@@ -60,7 +60,12 @@ fn without_looks(pattern: &str) -> Result<(String, Vec<Look>), String> {
             text.push_str(&format!("(?P<{LOOK}{}>)", looks.len()));
             looks.push(match open {
                 "(?!" => Look::NotAhead(parse(inner)?),
-                "(?<!" => Look::NotBehind(branches(inner).into_iter().map(parse).collect::<Result<_, _>>()?),
+                "(?<!" => Look::NotBehind(
+                    branches(inner)
+                        .into_iter()
+                        .map(parse)
+                        .collect::<Result<_, _>>()?,
+                ),
                 _ => return Err(format!("{open} is not supported")),
             });
             rest = &rest[group..];
@@ -149,7 +154,9 @@ fn lower(hir: &Hir) -> Hir {
 }
 
 fn lower_class(class: &Class) -> Hir {
-    let bytes: Vec<u8> = (0..=255_u8).filter(|byte| !byte.is_ascii_uppercase() && holds(class, *byte)).collect();
+    let bytes: Vec<u8> = (0..=255_u8)
+        .filter(|byte| !byte.is_ascii_uppercase() && holds(class, *byte))
+        .collect();
     match bytes[..] {
         [byte] => Hir::literal([byte]),
         _ => {
@@ -162,10 +169,16 @@ fn lower_class(class: &Class) -> Hir {
 /// Whether a class holds a byte.
 pub(super) fn holds(class: &Class, byte: u8) -> bool {
     match class {
-        Class::Bytes(class) => class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&byte)),
+        Class::Bytes(class) => class
+            .ranges()
+            .iter()
+            .any(|range| (range.start()..=range.end()).contains(&byte)),
         Class::Unicode(class) => {
             let ranges = class.ranges();
-            byte.is_ascii() && ranges.iter().any(|range| (range.start()..=range.end()).contains(&char::from(byte)))
+            byte.is_ascii()
+                && ranges
+                    .iter()
+                    .any(|range| (range.start()..=range.end()).contains(&char::from(byte)))
         }
     }
 }

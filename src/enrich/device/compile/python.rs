@@ -18,7 +18,9 @@ pub(crate) fn assigned(source: &str, name: &str) -> Result<Node, String> {
             let mut literal = Literal {
                 rest: &source[at..],
             };
-            return literal.value().ok_or_else(|| format!("{name} is no literal"));
+            return literal
+                .value()
+                .ok_or_else(|| format!("{name} is no literal"));
         }
         offset += line.len();
     }
@@ -59,7 +61,11 @@ impl Literal<'_> {
 
     fn text(&mut self) -> Option<String> {
         self.pass();
-        let quote = self.rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+        let quote = self
+            .rest
+            .chars()
+            .next()
+            .filter(|c| matches!(c, '\'' | '"'))?;
         let mut text = String::new();
         let mut chars = self.rest.char_indices().skip(1);
         while let Some((at, c)) = chars.next() {

@@ -16,7 +16,10 @@ pub(crate) enum Node {
 impl Node {
     /// A member of a map.
     pub(crate) fn get(&self, name: &str) -> Option<&Node> {
-        self.members().iter().find(|(key, _)| key == name).map(|(_, node)| node)
+        self.members()
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, node)| node)
     }
 
     /// The text of a member, if it is one.

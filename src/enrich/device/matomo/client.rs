@@ -71,7 +71,9 @@ impl Detector {
 
     fn browser(&self, scan: &Scan<'_>, hints: Option<&Hints>) -> Option<Client> {
         let written = self.written_browser(scan);
-        let hinted = hints.map(|hints| self.hinted_browser(hints)).unwrap_or_default();
+        let hinted = hints
+            .map(|hints| self.hinted_browser(hints))
+            .unwrap_or_default();
         let mut browser = match is_empty(&hinted.name) || is_empty(&hinted.version) {
             true => written,
             false => self.joined_browser(&hinted, &written),
@@ -87,16 +89,22 @@ impl Detector {
                 family = self.browser_family(name).or(Some("Chrome"));
             }
         }
-        let is_program = ["Cypress", "PhantomJS"].iter().any(|name| scan.original.contains(name));
+        let is_program = ["Cypress", "PhantomJS"]
+            .iter()
+            .any(|name| scan.original.contains(name));
         if is_empty(&browser.name) || is_program {
             return None;
         }
         let is_blink = browser.engine == "Blink";
         match browser.name.as_str() {
             "Flow Browser" if is_blink => browser.engine_version.clear(),
-            "Every Browser" => (browser.engine, browser.engine_version, family) = ("Blink".to_owned(), String::new(), Some("Chrome")),
+            "Every Browser" => {
+                (browser.engine, browser.engine_version, family) =
+                    ("Blink".to_owned(), String::new(), Some("Chrome"))
+            }
             "TV-Browser Internet" if browser.engine == "Gecko" => {
-                (browser.engine, browser.engine_version, family) = ("Blink".to_owned(), String::new(), Some("Chrome"));
+                (browser.engine, browser.engine_version, family) =
+                    ("Blink".to_owned(), String::new(), Some("Chrome"));
             }
             "Yaani Browser" | "Wolvic" if is_blink => family = Some("Chrome"),
             "Yaani Browser" | "Wolvic" if browser.engine == "Gecko" => family = Some("Firefox"),
@@ -124,7 +132,8 @@ impl Detector {
 
     fn short_name(&self, name: &str) -> &str {
         let row = self.browsers.by_name.get(name);
-        row.and_then(|row| self.cell(Table::Browsers, *row, 0)).unwrap_or_default()
+        row.and_then(|row| self.cell(Table::Browsers, *row, 0))
+            .unwrap_or_default()
     }
 
     /// What hints and User-Agent make together.
@@ -169,7 +178,9 @@ impl Detector {
         if written.name.strip_suffix(" Mobile") == Some(&found.name) {
             found.name.clone_from(&written.name);
         }
-        if found.name == written.name || self.browser_family(&found.name) == self.browser_family(&written.name) {
+        if found.name == written.name
+            || self.browser_family(&found.name) == self.browser_family(&written.name)
+        {
             take_engine(&mut found);
         }
         if !is_empty(&written.version)
@@ -184,7 +195,9 @@ impl Detector {
         if is_blink(&found) && compare(&found.engine_version, &hinted.version) == Ordering::Less {
             found.engine_version.clone_from(&hinted.version);
         }
-        if is_blink(&found) && compare(&written.engine_version, &hinted.engine_version) == Ordering::Less {
+        if is_blink(&found)
+            && compare(&written.engine_version, &hinted.engine_version) == Ordering::Less
+        {
             found.engine_version.clone_from(&hinted.engine_version);
         }
         found
@@ -208,7 +221,10 @@ impl Detector {
                     found.version.clone_from(version);
                 }
             }
-            if !matches!(found.name.as_str(), "" | "Chrome" | "Chromium" | "Microsoft Edge") {
+            if !matches!(
+                found.name.as_str(),
+                "" | "Chrome" | "Chromium" | "Microsoft Edge"
+            ) {
                 break;
             }
         }
@@ -225,7 +241,9 @@ impl Detector {
         let longer = format!("{wanted}browser");
         let shorter = wanted.strip_suffix("browser").unwrap_or(&wanted);
         let rows = [wanted.as_str(), &longer, shorter].into_iter();
-        let row = rows.filter_map(|name| self.browsers.by_letters.get(name)).min()?;
+        let row = rows
+            .filter_map(|name| self.browsers.by_letters.get(name))
+            .min()?;
         self.cell(Table::Browsers, *row, 1)
     }
 
@@ -238,7 +256,11 @@ impl Detector {
         let version = tidy(&scan.filled(self.text(version), &found.groups));
         let mut engine = self.text(engine);
         let [from, to] = found.pattern.children;
-        let rows = self.data.engines.get(from as usize..to as usize).unwrap_or_default();
+        let rows = self
+            .data
+            .engines
+            .get(from as usize..to as usize)
+            .unwrap_or_default();
         for row in rows.chunks_exact(2) {
             if compare(&version, self.text(row[0])) != Ordering::Less {
                 engine = self.text(row[1]);
@@ -278,7 +300,9 @@ impl Detector {
             "LibWeb" => &["libweb+libjs"],
             _ => &[&engine.to_ascii_lowercase()],
         };
-        version_behind(scan.original, tokens).unwrap_or_default().to_owned()
+        version_behind(scan.original, tokens)
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -297,10 +321,16 @@ fn version_behind<'t>(text: &'t str, tokens: &[&str]) -> Option<&'t str> {
 /// The version at a position, behind white space and one `/` or `_`: digits and points, or at most seven digits.
 fn version_at(text: &str, at: usize) -> Option<&str> {
     let rest = text.get(at..)?.trim_ascii_start();
-    let rest = rest.strip_prefix(['/', '_']).unwrap_or(rest).trim_ascii_start();
+    let rest = rest
+        .strip_prefix(['/', '_'])
+        .unwrap_or(rest)
+        .trim_ascii_start();
     let count = |text: &str, is: fn(u8) -> bool| text.bytes().take_while(|byte| is(*byte)).count();
     let digits = count(rest, |byte| byte.is_ascii_digit());
-    let has_minor = digits > 0 && rest[digits..].strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let has_minor = digits > 0
+        && rest[digits..]
+            .strip_prefix('.')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     if has_minor {
         return Some(&rest[..count(rest, |byte| byte.is_ascii_digit() || byte == b'.')]);
     }

@@ -27,7 +27,9 @@ pub enum Unreadable {
     #[error("it is no file of compiled device patterns")]
     Magic,
     /// It was written for another version of the collector.
-    #[error("it has format {0}, and this version reads format {FORMAT}: compile the patterns again")]
+    #[error(
+        "it has format {0}, and this version reads format {FORMAT}: compile the patterns again"
+    )]
     Format(u32),
     /// It was cut off or changed.
     #[error("it is damaged: its checksum does not fit")]
@@ -183,10 +185,16 @@ impl Data {
             code: from.numbers()?,
             classes: from.numbers()?,
             literals: from.bytes()?.to_vec(),
-            patterns: from.numbers()?.chunks_exact(PATTERN_WORDS).map(pattern).collect(),
+            patterns: from
+                .numbers()?
+                .chunks_exact(PATTERN_WORDS)
+                .map(pattern)
+                .collect(),
             engines: from.numbers()?,
             lists: from.numbers()?,
-            tables: (0..TABLES).map(|_| from.numbers()).collect::<Result<_, _>>()?,
+            tables: (0..TABLES)
+                .map(|_| from.numbers())
+                .collect::<Result<_, _>>()?,
             leading: from.trie()?,
             inner: from.trie()?,
             always: from.numbers()?,
@@ -201,7 +209,17 @@ impl Data {
 fn words(pattern: &Pattern) -> [u32; PATTERN_WORDS] {
     let [a, b, c, d] = pattern.texts;
     let [from, to] = pattern.children;
-    [pattern.program, pattern.length, pattern.boundary, a, b, c, d, from, to]
+    [
+        pattern.program,
+        pattern.length,
+        pattern.boundary,
+        a,
+        b,
+        c,
+        d,
+        from,
+        to,
+    ]
 }
 
 fn pattern(words: &[u32]) -> Pattern {
@@ -226,7 +244,8 @@ impl Writer {
 
     fn numbers(&mut self, numbers: &[u32]) {
         self.0.extend(to_u32(numbers.len()).to_le_bytes());
-        self.0.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        self.0
+            .extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
     }
 }
 
@@ -246,7 +265,9 @@ impl<'a> Reader<'a> {
         let wrong = Unreadable::Section(self.section);
         let (count, rest) = self.rest.split_first_chunk().ok_or(wrong)?;
         let bytes = usize::try_from(u32::from_le_bytes(*count)).ok();
-        let bytes = bytes.and_then(|count| count.checked_mul(width)).ok_or(wrong)?;
+        let bytes = bytes
+            .and_then(|count| count.checked_mul(width))
+            .ok_or(wrong)?;
         let (taken, rest) = rest.split_at_checked(bytes).ok_or(wrong)?;
         self.rest = rest;
         Ok(taken)
@@ -263,7 +284,10 @@ impl<'a> Reader<'a> {
 
     fn numbers(&mut self) -> Result<Vec<u32>, Unreadable> {
         let (numbers, _) = self.take(4)?.as_chunks();
-        Ok(numbers.iter().map(|number| u32::from_le_bytes(*number)).collect())
+        Ok(numbers
+            .iter()
+            .map(|number| u32::from_le_bytes(*number))
+            .collect())
     }
 
     fn trie(&mut self) -> Result<Trie, Unreadable> {

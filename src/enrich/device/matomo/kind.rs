@@ -31,17 +31,31 @@ struct Listed {
 }
 
 impl Detector {
-    pub(super) fn device(&self, found: &mut Detected, scan: &Scan<'_>, restored: &Scan<'_>, hints: Option<&Hints>) {
-        let listed = self.listed_device(scan, restored, hints).unwrap_or_default();
+    pub(super) fn device(
+        &self,
+        found: &mut Detected,
+        scan: &Scan<'_>,
+        restored: &Scan<'_>,
+        hints: Option<&Hints>,
+    ) {
+        let listed = self
+            .listed_device(scan, restored, hints)
+            .unwrap_or_default();
         (found.kind, found.brand, found.model) = (listed.kind, listed.brand, listed.model);
         if let Some(hints) = hints.filter(|_| is_empty(&found.model)) {
             found.model.clone_from(&hints.model);
         }
         if is_empty(&found.brand) {
             let vendor = self.first(scan, List::Vendors);
-            found.brand = vendor.map(|vendor| self.text(vendor.pattern.texts[0]).to_owned()).unwrap_or_default();
+            found.brand = vendor
+                .map(|vendor| self.text(vendor.pattern.texts[0]).to_owned())
+                .unwrap_or_default();
         }
-        let system = found.system.as_ref().map(|system| system.name.as_str()).unwrap_or_default();
+        let system = found
+            .system
+            .as_ref()
+            .map(|system| system.name.as_str())
+            .unwrap_or_default();
         let is_apple_system = APPLE_SYSTEMS.contains(&system);
         if found.brand == "Apple" && !is_apple_system {
             found.kind = None;
@@ -63,7 +77,12 @@ impl Detector {
     }
 
     /// The first list that is in charge of this User-Agent; it answers even if it does not know the device.
-    fn listed_device(&self, scan: &Scan<'_>, restored: &Scan<'_>, hints: Option<&Hints>) -> Option<Listed> {
+    fn listed_device(
+        &self,
+        scan: &Scan<'_>,
+        restored: &Scan<'_>,
+        hints: Option<&Hints>,
+    ) -> Option<Listed> {
         let television = |listed: Option<Listed>| {
             let mut listed = listed.unwrap_or_default();
             listed.kind.get_or_insert_with(|| "tv".to_owned());
@@ -73,7 +92,9 @@ impl Detector {
             return television(self.asked(List::Televisions, restored, hints));
         }
         if self.has(scan, Fragment::ShellTelevision) {
-            let mut listed = self.asked(List::ShellTelevisions, restored, hints).unwrap_or_default();
+            let mut listed = self
+                .asked(List::ShellTelevisions, restored, hints)
+                .unwrap_or_default();
             listed.kind = None;
             return television(Some(listed));
         }
@@ -112,8 +133,14 @@ impl Detector {
         let [name, kind, model, _] = brand.pattern.texts;
         let mut listed = Listed {
             kind: self.given(kind).map(str::to_owned),
-            brand: Some(self.text(name)).filter(|name| *name != "Unknown").unwrap_or_default().to_owned(),
-            model: self.given(model).map(|model| tidy_model(&scan.filled(model, &brand.groups))).unwrap_or_default(),
+            brand: Some(self.text(name))
+                .filter(|name| *name != "Unknown")
+                .unwrap_or_default()
+                .to_owned(),
+            model: self
+                .given(model)
+                .map(|model| tidy_model(&scan.filled(model, &brand.groups)))
+                .unwrap_or_default(),
         };
         let [from, to] = brand.pattern.children;
         if from == to {
@@ -138,7 +165,11 @@ impl Detector {
         let has = |fragment: Fragment| self.has(scan, fragment);
         let system = found.system.as_ref();
         let (name, family, version) = match system {
-            Some(system) => (system.name.as_str(), system.family.as_str(), system.version.as_str()),
+            Some(system) => (
+                system.name.as_str(),
+                system.family.as_str(),
+                system.version.as_str(),
+            ),
             None => ("", "", ""),
         };
         let client = found.client.as_ref();
@@ -148,7 +179,11 @@ impl Detector {
             kind = Some("wearable");
         }
         if kind.is_none() && family == "Android" && has(Fragment::Chrome) {
-            kind = Some(if has(Fragment::Mobile) { "smartphone" } else { "tablet" });
+            kind = Some(if has(Fragment::Mobile) {
+                "smartphone"
+            } else {
+                "tablet"
+            });
         }
         if kind == Some("smartphone") && has(Fragment::Pad) {
             kind = Some("tablet");
@@ -203,8 +238,12 @@ impl Detector {
         if kind != Some("desktop") && has(Fragment::Desktop) {
             kind = Some("desktop");
         }
-        let is_mobile_only = client.is_some_and(|client| client.kind == "browser" && self.is_mobile_only(&client.name));
-        let is_desktop = !is_mobile_only && self.system_family(name).is_some_and(|family| self.is_in(Table::DesktopFamilies, family));
+        let is_mobile_only = client
+            .is_some_and(|client| client.kind == "browser" && self.is_mobile_only(&client.name));
+        let is_desktop = !is_mobile_only
+            && self
+                .system_family(name)
+                .is_some_and(|family| self.is_in(Table::DesktopFamilies, family));
         kind.or(is_desktop.then_some("desktop"))
     }
 }
@@ -212,7 +251,9 @@ impl Detector {
 fn tidy_model(model: &str) -> String {
     let model = model.replace('_', " ");
     let cut = model.len().saturating_sub(3);
-    let is_td = model.get(cut..).is_some_and(|end| end.eq_ignore_ascii_case(" td"));
+    let is_td = model
+        .get(cut..)
+        .is_some_and(|end| end.eq_ignore_ascii_case(" td"));
     let model = if is_td { &model[..cut] } else { &model };
     match model {
         "Build" | "0" => String::new(),

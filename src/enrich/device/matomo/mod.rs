@@ -83,11 +83,18 @@ impl Detector {
         let data = Data::read(file)?;
         let names = |table: Table| {
             let mut names = Names::default();
-            let rows = data.tables.get(table as usize).map(Vec::as_slice).unwrap_or_default();
+            let rows = data
+                .tables
+                .get(table as usize)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             for (row, columns) in rows.chunks_exact(COLUMNS).enumerate() {
                 let name = data.text(columns[1]).unwrap_or_default();
                 names.by_name.entry(name.to_owned()).or_insert(row);
-                names.by_lower_case.entry(name.to_ascii_lowercase()).or_insert(row);
+                names
+                    .by_lower_case
+                    .entry(name.to_ascii_lowercase())
+                    .or_insert(row);
                 names.by_letters.entry(letters(name)).or_insert(row);
             }
             names
@@ -95,11 +102,16 @@ impl Detector {
         let (systems, browsers) = (names(Table::Systems), names(Table::Browsers));
         let tables = data.tables.iter().enumerate().map(|(table, rows)| {
             // Hints are mapped whatever their case.
-            let is_hint = [Table::SystemHints as usize, Table::BrowserHints as usize].contains(&table);
+            let is_hint =
+                [Table::SystemHints as usize, Table::BrowserHints as usize].contains(&table);
             let mut values = HashMap::new();
             for columns in rows.chunks_exact(COLUMNS) {
                 let key = data.text(columns[0]).unwrap_or_default();
-                let key = if is_hint { key.to_ascii_lowercase() } else { key.to_owned() };
+                let key = if is_hint {
+                    key.to_ascii_lowercase()
+                } else {
+                    key.to_owned()
+                };
                 values.entry(key).or_insert(columns[1]);
             }
             values
@@ -182,7 +194,11 @@ impl Detector {
     }
 
     fn is_frozen_android(&self, scan: &Scan<'_>) -> bool {
-        let is_telegram = || scan.original.to_ascii_lowercase().contains("telegram-android/");
+        let is_telegram = || {
+            scan.original
+                .to_ascii_lowercase()
+                .contains("telegram-android/")
+        };
         self.has(scan, Fragment::FrozenAndroid) && !is_telegram()
     }
 
@@ -221,13 +237,19 @@ impl Detector {
 
     /// A column of a row of a table.
     fn cell(&self, table: Table, row: usize, column: usize) -> Option<&str> {
-        let number = *self.data.tables.get(table as usize)?.get(row * COLUMNS + column)?;
+        let number = *self
+            .data
+            .tables
+            .get(table as usize)?
+            .get(row * COLUMNS + column)?;
         self.given(number)
     }
 
     /// Whether a table has this in its first column.
     fn is_in(&self, table: Table, key: &str) -> bool {
-        self.tables.get(table as usize).is_some_and(|table| table.contains_key(key))
+        self.tables
+            .get(table as usize)
+            .is_some_and(|table| table.contains_key(key))
     }
 
     /// What a table has for this.
@@ -245,8 +267,13 @@ fn with_android_replaced(text: &str, by: &str) -> String {
         let after = &rest[at + BEGINNING.len()..];
         let length = match after.as_bytes().first() {
             Some(b'0') => {
-                let version = after[1..].bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
-                after[1 + version..].starts_with("; K").then_some(1 + version + 3)
+                let version = after[1..]
+                    .bytes()
+                    .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
+                    .count();
+                after[1 + version..]
+                    .starts_with("; K")
+                    .then_some(1 + version + 3)
             }
             Some(b'1'..=b'7') => Some(1),
             _ => None,
@@ -266,3 +293,6 @@ fn with_android_replaced(text: &str, by: &str) -> String {
     replaced.push_str(rest);
     replaced
 }
+
+#[cfg(test)]
+mod tests;

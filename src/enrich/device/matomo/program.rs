@@ -77,7 +77,9 @@ impl Boundary {
                 b'_' => {
                     at >= 2 && {
                         let further = text[at - 2];
-                        !further.is_ascii_lowercase() && !further.is_ascii_digit() && further != b'-'
+                        !further.is_ascii_lowercase()
+                            && !further.is_ascii_digit()
+                            && further != b'-'
                     }
                 }
                 b'-' => text[..at].ends_with(b"sprd-") || text[..at].ends_with(b"mz-"),
@@ -328,6 +330,8 @@ impl<'d> Matcher<'d> {
 }
 
 fn is_in(data: &Data, class: u32, byte: u8) -> bool {
-    let word = data.classes.get(class as usize * 8 + usize::from(byte >> 5));
+    let word = data
+        .classes
+        .get(class as usize * 8 + usize::from(byte >> 5));
     word.is_some_and(|word| word >> (byte & 31) & 1 == 1)
 }

@@ -33,9 +33,13 @@ impl<'t> Scan<'t> {
         for at in 0..text.len() {
             if Boundary::Word.allows(&text, at) {
                 let at_word = u32::try_from(at).unwrap_or(ANYWHERE);
-                walk(&data.leading, &text[at..], |pattern| hits.push((pattern, at_word)));
+                walk(&data.leading, &text[at..], |pattern| {
+                    hits.push((pattern, at_word))
+                });
             }
-            walk(&data.inner, &text[at..], |pattern| hits.push((pattern, ANYWHERE)));
+            walk(&data.inner, &text[at..], |pattern| {
+                hits.push((pattern, ANYWHERE))
+            });
         }
         hits.sort_unstable();
         hits.dedup();
@@ -84,10 +88,16 @@ impl<'t> Scan<'t> {
         let mut text = Vec::with_capacity(template.len() + 16);
         let mut rest = template.as_bytes();
         while let Some((&byte, more)) = rest.split_first() {
-            let number = more.first().filter(|digit| byte == b'$' && digit.is_ascii_digit());
+            let number = more
+                .first()
+                .filter(|digit| byte == b'$' && digit.is_ascii_digit());
             match number.map(|digit| usize::from(digit - b'0')) {
                 Some(group) if group >= 1 && group <= last + 1 => {
-                    text.extend(groups.of(group, self.original.as_bytes()).unwrap_or_default());
+                    text.extend(
+                        groups
+                            .of(group, self.original.as_bytes())
+                            .unwrap_or_default(),
+                    );
                     rest = &more[1..];
                 }
                 _ => {
@@ -103,22 +113,41 @@ impl<'t> Scan<'t> {
 /// Tells the patterns of all literals with which this text begins.
 #[inline]
 fn walk(trie: &Trie, text: &[u8], mut found: impl FnMut(u32)) {
-    let Some((&byte, rest)) = text.split_first() else { return };
-    let mut node = trie.first_nodes.get(usize::from(byte)).map_or(0, |node| *node as usize);
+    let Some((&byte, rest)) = text.split_first() else {
+        return;
+    };
+    let mut node = trie
+        .first_nodes
+        .get(usize::from(byte))
+        .map_or(0, |node| *node as usize);
     let mut rest = rest.iter();
     while node != 0 {
-        let Some(&[posting, next_posting]) = trie.postings.get(node..).and_then(|rest| rest.first_chunk()) else {
+        let Some(&[posting, next_posting]) = trie
+            .postings
+            .get(node..)
+            .and_then(|rest| rest.first_chunk())
+        else {
             return;
         };
         if posting != next_posting {
-            for pattern in trie.patterns.get(posting as usize..next_posting as usize).unwrap_or_default() {
+            for pattern in trie
+                .patterns
+                .get(posting as usize..next_posting as usize)
+                .unwrap_or_default()
+            {
                 found(*pattern);
             }
         }
-        let Some(&[first, end]) = trie.children.get(node..).and_then(|rest| rest.first_chunk()) else {
+        let Some(&[first, end]) = trie
+            .children
+            .get(node..)
+            .and_then(|rest| rest.first_chunk())
+        else {
             return;
         };
-        let (Some(&byte), Some(labels)) = (rest.next(), trie.labels.get(first as usize..end as usize)) else {
+        let (Some(&byte), Some(labels)) =
+            (rest.next(), trie.labels.get(first as usize..end as usize))
+        else {
             return;
         };
         let child = match labels.len() {

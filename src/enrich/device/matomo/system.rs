@@ -25,7 +25,9 @@ struct Named {
 
 impl Detector {
     pub(super) fn system(&self, scan: &Scan<'_>, hints: Option<&Hints>) -> Option<System> {
-        let hinted = hints.map(|hints| self.hinted_system(hints)).unwrap_or_default();
+        let hinted = hints
+            .map(|hints| self.hinted_system(hints))
+            .unwrap_or_default();
         let written = self.written_system(scan);
         // The family goes by the name that the hint gave, whatever the User-Agent makes of it.
         let (mut found, mut family_of) = if !hinted.name.is_empty() {
@@ -54,7 +56,10 @@ impl Detector {
         }
         Some(System {
             platform: self.platform(scan, hints).to_owned(),
-            family: self.system_family(&family_of).unwrap_or_default().to_owned(),
+            family: self
+                .system_family(&family_of)
+                .unwrap_or_default()
+                .to_owned(),
             name: found.name,
             version: found.version,
         })
@@ -62,7 +67,10 @@ impl Detector {
 
     /// What hint and User-Agent make together, and the name by which the family goes.
     fn joined(&self, hinted: &Named, written: &Named) -> (Named, String) {
-        let Named { mut name, mut version } = hinted.clone();
+        let Named {
+            mut name,
+            mut version,
+        } = hinted.clone();
         let written_family = self.system_family(&written.name);
         if is_empty(&version) && self.system_family(&name) == written_family {
             version.clone_from(&written.version);
@@ -83,12 +91,15 @@ impl Detector {
             match name.as_str() {
                 "LeafOS" | "HarmonyOS" => version.clear(),
                 "PICO OS" => version.clone_from(&written.version),
-                "Fire OS" if !is_empty(&hinted.version) => version = self.mapped_version(Table::FireOs, &version),
+                "Fire OS" if !is_empty(&hinted.version) => {
+                    version = self.mapped_version(Table::FireOs, &version)
+                }
                 _ => {}
             }
         }
         let is_chrome_os = written.name == "Chrome OS";
-        let is_that_chrome_os = name == "GNU/Linux" && is_chrome_os && hinted.version == written.version;
+        let is_that_chrome_os =
+            name == "GNU/Linux" && is_chrome_os && hinted.version == written.version;
         let is_horizon = name == "GNU/Linux" && written.name == "Meta Horizon";
         let is_android_on_it = name == "Android" && is_chrome_os;
         if is_that_chrome_os || is_android_on_it || is_horizon {
@@ -119,10 +130,15 @@ impl Detector {
         let mapped = self.value(Table::SystemHints, &hints.platform.to_ascii_lowercase());
         let wanted = letters(mapped.unwrap_or(&hints.platform));
         let row = self.systems.by_letters.get(&wanted);
-        let name = row.and_then(|row| self.cell(Table::Systems, *row, 1)).unwrap_or_default();
+        let name = row
+            .and_then(|row| self.cell(Table::Systems, *row, 1))
+            .unwrap_or_default();
         let version = hints.platform_version.as_str();
         let version = match (name, leading_number(version)) {
-            ("Windows", 0) => match version.split_once('.').map(|(_, minor)| leading_number(minor)) {
+            ("Windows", 0) => match version
+                .split_once('.')
+                .map(|(_, minor)| leading_number(minor))
+            {
                 Some(1) => "7",
                 Some(2) => "8",
                 Some(3) => "8.1",
@@ -195,7 +211,9 @@ impl Detector {
             ("x64", Fragment::X64),
             ("x86", Fragment::X86),
         ];
-        let found = known.into_iter().find(|(_, fragment)| self.has(scan, *fragment));
+        let found = known
+            .into_iter()
+            .find(|(_, fragment)| self.has(scan, *fragment));
         found.map(|(name, _)| name).unwrap_or_default()
     }
 }

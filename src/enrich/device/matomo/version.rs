@@ -6,7 +6,9 @@ use std::cmp::Ordering;
 /// The number with which a text begins; 0 without one.
 pub(crate) fn leading_number(text: &str) -> u64 {
     let text = text.trim_start();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     text[..digits].parse().unwrap_or(0)
 }
 
@@ -85,10 +87,16 @@ fn rank(word: &str) -> i32 {
         ("pl", 5),
     ];
     let known = WORDS.iter().find(|(known, _)| word.starts_with(known));
-    known.map_or(if word.starts_with('p') { 5 } else { -1 }, |(_, rank)| *rank)
+    known.map_or(if word.starts_with('p') { 5 } else { -1 }, |(_, rank)| {
+        *rank
+    })
 }
 
 /// A version without what surrounds it, its parts divided by points.
 pub(crate) fn tidy(version: &str) -> String {
-    version.trim().replace('_', ".").trim_matches([' ', '.']).to_owned()
+    version
+        .trim()
+        .replace('_', ".")
+        .trim_matches([' ', '.'])
+        .to_owned()
 }

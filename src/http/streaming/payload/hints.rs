@@ -10,8 +10,13 @@ pub(super) const OBJECTS: [&str; 3] = ["client_hints", "user_agent_data", "userA
 
 /// Whether a member of the event is a hint.
 pub(super) fn is_hint(name: &str) -> bool {
-    let is_ga4 = matches!(name, "uaa" | "uab" | "uafvl" | "uamb" | "uam" | "uap" | "uapv");
-    let is_header = name.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("sec-ch-ua"));
+    let is_ga4 = matches!(
+        name,
+        "uaa" | "uab" | "uafvl" | "uamb" | "uam" | "uap" | "uapv"
+    );
+    let is_header = name
+        .get(..9)
+        .is_some_and(|start| start.eq_ignore_ascii_case("sec-ch-ua"));
     is_ga4 || is_header
 }
 
@@ -44,7 +49,9 @@ fn take_value(hints: &mut ClientHints, name: &str, value: &Value) {
             match name {
                 "brands" => hints.take_brands(false, brands),
                 "fullVersionList" => hints.take_brands(true, brands),
-                "formFactors" | "formFactor" => hints.take_form_factors(items.iter().filter_map(Value::as_str)),
+                "formFactors" | "formFactor" => {
+                    hints.take_form_factors(items.iter().filter_map(Value::as_str))
+                }
                 _ => {}
             }
         }
