@@ -53,9 +53,9 @@ fn memory() -> f64 {
     kib.unwrap_or_default() / 1024.0
 }
 
-/// Processor time of this process.
+/// Processor time of this thread: on a machine that others use, too, the wall clock tells of them.
 fn processor() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(
         time.tv_sec.unsigned_abs(),
         u32::try_from(time.tv_nsec).unwrap_or_default(),
@@ -67,20 +67,28 @@ fn headers(text: &str) -> HeaderMap {
     HeaderMap::from_iter([(header::USER_AGENT, value)])
 }
 
-/// Looks all of them up: mean by processor time, and the longest by the wall clock.
-fn look_up(devices: &Devices, all: &[HeaderMap]) -> (Duration, Duration) {
-    let mut longest = Duration::ZERO;
+fn look_up(devices: &Devices, headers: &HeaderMap) {
+    devices.look_up(&Visit {
+        headers,
+        ..Visit::default()
+    });
+}
+
+/// Looks all of them up; the mean.
+fn mean(devices: &Devices, all: &[HeaderMap]) -> Duration {
     let before = processor();
-    for headers in all {
-        let start = Instant::now();
-        devices.look_up(&Visit {
-            headers,
-            ..Visit::default()
-        });
-        longest = longest.max(start.elapsed());
-    }
-    let count = u32::try_from(all.len()).expect("not that many");
-    ((processor() - before) / count, longest)
+    all.iter().for_each(|headers| look_up(devices, headers));
+    (processor() - before) / u32::try_from(all.len()).expect("not that many")
+}
+
+/// The same; the longest.
+fn longest(devices: &Devices, all: &[HeaderMap]) -> Duration {
+    let took = |headers: &HeaderMap| {
+        let before = processor();
+        look_up(devices, headers);
+        processor() - before
+    };
+    all.iter().map(took).max().unwrap_or_default()
 }
 
 fn main() {
@@ -101,23 +109,28 @@ fn main() {
     println!("load {:?}", start.elapsed());
     let uncached = Devices::read(&file).expect("a file").remembering(0);
     for pass in 1..=3 {
-        let (mean, longest) = look_up(&uncached, &fixtures);
-        println!("uncached, pass {pass}: mean {mean:?} (goal 20 µs), longest {longest:?}");
+        let mean = mean(&uncached, &fixtures);
+        println!("uncached, pass {pass}: mean {mean:?} (goal 20 µs)");
     }
+    println!("uncached: longest {:?}", longest(&uncached, &fixtures));
     let few = &fixtures[..2000];
-    look_up(&devices, few);
-    let (mean, _) = look_up(&devices, &few.repeat(50));
-    println!("cached: mean {mean:?}, clocks included (goal 200 ns)");
+    mean(&devices, few);
+    let many: Vec<HeaderMap> = (0..50).flat_map(|_| few.to_vec()).collect();
+    println!("cached: mean {:?} (goal 200 ns)", mean(&devices, &many));
 
     let mut random = fastrand::Rng::with_seed(1);
     let hostile: Vec<HeaderMap> = (0..HOSTILE)
         .map(|_| headers(&hostile(&texts, &mut random)))
         .collect();
     let before = memory();
-    let (mean, longest) = look_up(&devices, &hostile);
+    let mean = mean(&devices, &hostile);
     println!(
-        "{HOSTILE} hostile ones: mean {mean:?} (goal 150 µs), longest {longest:?} (goal 50 ms), memory +{:.0} MiB (goal 300)",
+        "{HOSTILE} hostile ones: mean {mean:?} (goal 150 µs), memory +{:.0} MiB (goal 300)",
         memory() - before
+    );
+    println!(
+        "longest of them: {:?} (goal 50 ms)",
+        longest(&uncached, &hostile)
     );
 }
 

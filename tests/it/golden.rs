@@ -48,6 +48,7 @@ fn enriched(parsed: Parsed, headers: &Headers) -> Event {
         user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
         client_ip: "203.0.113.9".parse().ok(),
         headers: &headers,
+        ..Visit::default()
     };
     let mut event = *parsed.event;
     Enricher::new(Config::default()).event(

@@ -175,12 +175,19 @@ pub(crate) struct Sent<'v>([Option<Cow<'v, str>>; HINTS.len()]);
 impl<'v> Sent<'v> {
     pub(crate) fn by(visit: &'v Visit<'_>) -> Self {
         let mut sent = [const { None }; HINTS.len()];
-        for (at, value) in sent.iter_mut().enumerate() {
-            let told = visit
-                .hints
-                .and_then(|hints| hints.0[at].as_deref())
-                .map(Cow::Borrowed);
-            *value = told.or_else(|| visit.header(&HEADERS[at]));
+        // Most headers are no hints, and most hints are not there: one look at each header is less than to look for each hint.
+        for name in visit.headers.keys() {
+            let text = name.as_str();
+            if (text.starts_with("sec-ch-ua") || text.starts_with("x-requested"))
+                && let Some(at) = HEADERS.iter().position(|header| header == name)
+            {
+                sent[at] = visit.header(name);
+            }
+        }
+        if let Some(hints) = visit.hints {
+            for (value, told) in sent.iter_mut().zip(&hints.0) {
+                *value = told.as_deref().map(Cow::Borrowed).or(value.take());
+            }
         }
         Self(sent)
     }

@@ -25,7 +25,12 @@ fn texts(count: usize, seed: u64) -> Vec<String> {
             match random.u8(..4) {
                 0 => text.truncate(at),
                 1 => text.extend(one(&mut random).chars().skip(at)),
-                2 => text.insert(at, random.choice([';', '_', '-', '/', ' ', 'K', ')', '(', 'é', '0']).unwrap_or(' ')),
+                2 => text.insert(
+                    at,
+                    random
+                        .choice([';', '_', '-', '/', ' ', 'K', ')', '(', 'é', '0'])
+                        .unwrap_or(' '),
+                ),
                 _ if at < text.len() => drop(text.remove(at)),
                 _ => {}
             }
