@@ -43,7 +43,7 @@ pub struct Column {
     pub is_personal: bool,
     /// What it holds, one sentence.
     pub description: String,
-    /// Columns of a record, by ascending number without gaps.
+    /// Columns of a record, by ascending number.
     pub children: Vec<Column>,
 }
 
@@ -52,7 +52,7 @@ pub struct Column {
 pub struct Table {
     /// Whole name of the message.
     pub(super) message: &'static str,
-    /// Its columns, by ascending number without gaps.
+    /// Its columns, by ascending number.
     pub columns: Vec<Column>,
     /// The DATE column by whose day it is partitioned.
     pub partition_by: String,
@@ -72,9 +72,16 @@ pub fn ledger() -> &'static Table {
     &TABLE
 }
 
-/// The column with a field number, among columns by ascending number without gaps.
+/// The column with a field number, among columns by ascending number.
 pub(super) fn by_number(columns: &[Column], number: u32) -> Option<(usize, &Column)> {
-    let index = usize::try_from(number).ok()?.checked_sub(1)?;
+    // Most messages number their columns without gaps.
+    let guess = usize::try_from(number).ok()?.checked_sub(1)?;
+    if let Some(column) = columns.get(guess).filter(|column| column.number == number) {
+        return Some((guess, column));
+    }
+    let index = columns
+        .binary_search_by_key(&number, |column| column.number)
+        .ok()?;
     columns.get(index).map(|column| (index, column))
 }
 
@@ -193,13 +200,10 @@ mod tests {
             columns.len() <= 128,
             "as many as wire::check can tell apart"
         );
+        assert!(columns.is_sorted_by(|a, b| a.number < b.number));
         for (index, column) in columns.iter().enumerate() {
-            assert_eq!(
-                column.number as usize,
-                index + 1,
-                "{}: numbers have no gaps",
-                column.name
-            );
+            let found = by_number(columns, column.number).map(|(index, _)| index);
+            assert_eq!(found, Some(index), "{}", column.name);
             assert!(
                 !column.description.is_empty(),
                 "{} has no comment",
@@ -207,6 +211,15 @@ mod tests {
             );
             check_numbers(&column.children);
         }
+    }
+
+    #[test]
+    fn numbers_may_have_gaps() {
+        let columns = &events().columns;
+        let some = [columns[0].clone(), columns[1].clone(), columns[9].clone()];
+        let index = |number| by_number(&some, number).map(|(index, _)| index);
+        assert_eq!([1, 2, 10].map(index), [Some(0), Some(1), Some(2)]);
+        assert_eq!([0, 3, 9, 11, u32::MAX].map(index), [None; 5]);
     }
 
     #[test]

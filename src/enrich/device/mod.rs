@@ -20,7 +20,7 @@ pub mod columns;
 pub mod compile;
 mod fallback;
 #[cfg(test)]
-mod fixtures;
+mod fixture_tests;
 pub(super) mod hash;
 pub mod hints;
 pub(crate) mod matomo;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::fixtures::{FILE, FIXTURES};
+use super::fixture_tests::{FILE, FIXTURES};
 use super::hints::ClientHints;
 use super::*;
 use crate::enrich::{Config, Enricher};

@@ -7,7 +7,7 @@ use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 
 use super::super::compile::pattern_sources;
-use super::super::fixtures::{FILE, FIXTURES};
+use super::super::fixture_tests::{FILE, FIXTURES};
 use super::program::{Boundary, Matcher};
 use super::scan::Scan;
 use super::*;
@@ -43,7 +43,7 @@ fn texts(count: usize, seed: u64) -> Vec<String> {
 #[test]
 fn programs_match_as_a_known_engine_does() {
     let data = Data::read(&FILE).unwrap();
-    let sources = pattern_sources(&super::super::fixtures::read).unwrap();
+    let sources = pattern_sources(&super::super::fixture_tests::read).unwrap();
     assert_eq!(sources.len(), data.patterns.len());
     let mut random = fastrand::Rng::with_seed(7);
     let texts = texts(60, 1);
