@@ -104,6 +104,7 @@ fn visit(headers: &HeaderMap) -> Visit<'_> {
         user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
         client_ip: "203.0.113.9".parse().ok(),
         headers,
+        ..Visit::default()
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn recognise(user_agent: &str, hints: Option<&Hints>) -> Recognised {
             mobile_os_hardware_model: hints.and_then(|_| model.filter(|_| found.model.is_none())),
             operating_system: found.system.map(str::to_owned),
             operating_system_version: found.system_version,
-            web_info: found.browser.is_some().then(|| WebInfo {
+            web_info: found.browser.is_some().then_some(WebInfo {
                 browser: found.browser,
                 browser_version: found.browser_version,
                 hostname: None,

@@ -388,8 +388,12 @@ fn add_first(hir: &Hir, bytes: &mut Bytes) -> bool {
         HirKind::Repetition(repetition) => add_first(&repetition.sub, bytes) || repetition.min == 0,
         HirKind::Capture(capture) => add_first(&capture.sub, bytes),
         HirKind::Concat(items) => items.iter().all(|item| add_first(item, bytes)),
-        HirKind::Alternation(branches) => branches
-            .iter()
-            .fold(false, |empty, branch| add_first(branch, bytes) || empty),
+        HirKind::Alternation(branches) => {
+            let mut may_be_empty = false;
+            for branch in branches {
+                may_be_empty |= add_first(branch, bytes);
+            }
+            may_be_empty
+        }
     }
 }

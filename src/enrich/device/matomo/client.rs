@@ -215,11 +215,11 @@ impl Detector {
         }
         for (brand, version) in &hints.brands {
             let mapped = self.value(Table::BrowserHints, &brand.to_ascii_lowercase());
-            if let Some(name) = self.browser_named(mapped.unwrap_or(brand)) {
-                if !(found.name == "Chrome" && name == "Chromium") {
-                    found.name = name.to_owned();
-                    found.version.clone_from(version);
-                }
+            let name = self.browser_named(mapped.unwrap_or(brand));
+            let is_less = |name: &&str| found.name == "Chrome" && *name == "Chromium";
+            if let Some(name) = name.filter(|name| !is_less(name)) {
+                found.name = name.to_owned();
+                found.version.clone_from(version);
             }
             if !matches!(
                 found.name.as_str(),

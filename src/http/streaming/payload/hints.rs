@@ -14,10 +14,18 @@ pub(super) fn is_hint(name: &str) -> bool {
         name,
         "uaa" | "uab" | "uafvl" | "uamb" | "uam" | "uap" | "uapv"
     );
-    let is_header = name
-        .get(..9)
-        .is_some_and(|start| start.eq_ignore_ascii_case("sec-ch-ua"));
+    let start = name.as_bytes().get(..9).unwrap_or_default();
+    let is_header = is_prefix(start);
     is_ga4 || is_header
+}
+
+/// Whether this is how the headers begin; underscores are taken for hyphens.
+fn is_prefix(start: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"sec-ch-ua";
+    let is_same = |(byte, expected): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(expected) || (*byte == b'_' && *expected == b'-')
+    };
+    start.len() == PREFIX.len() && start.iter().zip(PREFIX).all(is_same)
 }
 
 /// Takes an object of hints.
