@@ -3,7 +3,7 @@
 //! `cargo bench --bench devices`. Figures are printed; the goals stand beside them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn package() -> PathBuf {
 }
 
 /// Lines of the fixtures that are User-Agents.
-fn user_agents(package: &PathBuf) -> Vec<String> {
+fn user_agents(package: &Path) -> Vec<String> {
     let folder = package.join("tests/fixtures/upstream");
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("fixtures")
