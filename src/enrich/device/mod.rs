@@ -139,7 +139,7 @@ impl Devices {
     fn step(&self, user_agent: &str, sent: &Sent<'_>, found: &Recognised) -> Step {
         let rule = match self.patterns() {
             Some((source, patterns)) => format!(
-                "Matomo's algorithm with {patterns} patterns of {source}; client hints win over the User-Agent"
+                "{patterns} patterns of {source}, asked in Matomo's order; client hints win over the User-Agent"
             ),
             None => "woothee, because there is no file of patterns".to_owned(),
         };

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use super::matomo::data::{Data, NONE, Pattern, to_u32};
-use super::matomo::lists::{COLUMNS, FRAGMENTS, LISTS, List, TABLES, Table};
+use super::matomo::lists::{COLUMNS, LISTS, List, TABLES, Table};
+use super::matomo::marks::{MARKS, expression};
 use super::matomo::program::Boundary;
 
 mod codegen;
@@ -122,8 +123,9 @@ fn sources(read: Read<'_>) -> Result<(Sources, Vec<Vec<u32>>), CompileError> {
         sources.devices(list, &patterns(&format!("device/{path}"))?);
     }
     sources.vendors(&patterns("vendorfragments")?);
-    for (_, boundary, regex) in FRAGMENTS {
-        sources.add(List::Fragments, regex, *boundary, [None; 4], [0; 2]);
+    for (_, words) in MARKS {
+        let anywhere = Boundary::Anything as u32;
+        sources.add(List::Marks, &expression(words), anywhere, [None; 4], [0; 2]);
     }
     let settings = "parser/settings.py";
     let error = |message| CompileError {

@@ -1,17 +1,22 @@
-//! Matomo's Device Detector: its algorithm over its patterns (<https://github.com/matomo-org/device-detector>), which come as a file.
+//! Devices by the patterns of Matomo's Device Detector (<https://github.com/matomo-org/device-detector>), which come as a file.
 //!
 //! Order matters everywhere: bots first, then the system, the client, the device; lists are asked from top to bottom, and the first
-//! pattern that matches decides. What a rule is for is Matomo's to say; that the outcome is the same is what its fixtures are for.
-//! Names are Matomo's: [`super::columns`] makes columns of them.
+//! pattern that matches decides. Patterns, lists and tables are the package's and come with it; rules here are our own, held by
+//! the package's fixtures to what Matomo finds. Names are Matomo's: [`super::columns`] makes columns of them.
 
 use std::collections::HashMap;
 
 use super::hints::Hints;
 
+mod browser;
 mod client;
 pub(crate) mod data;
+mod device;
+mod frozen;
 mod kind;
 pub(crate) mod lists;
+pub(crate) mod marks;
+mod processor;
 pub(crate) mod program;
 mod scan;
 mod system;
@@ -19,7 +24,8 @@ pub(crate) mod version;
 
 pub(crate) use client::Client;
 use data::{Data, NONE, Unreadable};
-use lists::{COLUMNS, Fragment, List, Table};
+use lists::{COLUMNS, List, Table};
+use marks::Mark;
 use scan::{Match, Scan};
 pub(crate) use system::System;
 
@@ -69,7 +75,7 @@ pub(crate) struct Detector {
     tables: Vec<HashMap<String, u32>>,
 }
 
-/// Lower case without spaces: what the original compares names of hints by.
+/// Lower case without spaces: what names of hints are compared by.
 fn letters(name: &str) -> String {
     name.replace(' ', "").to_ascii_lowercase()
 }
@@ -146,12 +152,13 @@ impl Detector {
         if found.bot.is_some() {
             return found;
         }
-        let restored = hints.and_then(|hints| self.restored(&scan, hints));
-        let restored = restored.as_deref().map(|text| Scan::new(&self.data, text));
-        let restored = restored.as_ref().unwrap_or(&scan);
-        found.system = self.system(restored, hints);
+        // Systems and devices are looked for where the model is; what sends is told by what was sent.
+        let whole = hints.and_then(|hints| frozen::with_model(user_agent, hints));
+        let whole = whole.as_deref().map(|text| Scan::new(&self.data, text));
+        let whole = whole.as_ref().unwrap_or(&scan);
+        found.system = self.system(whole, hints);
         found.client = self.client(&scan, hints);
-        self.device(&mut found, &scan, restored, hints);
+        self.fill_device(&mut found, &scan, whole, hints);
         found
     }
 
@@ -163,47 +170,6 @@ impl Detector {
             category: self.text(category).to_owned(),
             producer: self.text(producer).to_owned(),
         })
-    }
-
-    /// The User-Agent with the model of the hint, where it has none by design.
-    fn restored(&self, scan: &Scan<'_>, hints: &Hints) -> Option<String> {
-        if hints.model.is_empty() {
-            return None;
-        }
-        let mut text = None;
-        if self.is_frozen_android(scan) {
-            let version = match hints.platform_version.as_str() {
-                "" => "10",
-                version => version,
-            };
-            let model = format!("Android {version}; {}", hints.model);
-            text = Some(with_android_replaced(scan.original, &model));
-        }
-        let is_desktop = match &text {
-            Some(text) => self.is_desktop_platform(&Scan::new(&self.data, text)),
-            None => self.is_desktop_platform(scan),
-        };
-        if is_desktop {
-            let mut desktop = text.unwrap_or_else(|| scan.original.to_owned());
-            for platform in ["X11; Linux x86_64", "Windows NT 10.0; Win64; x64"] {
-                desktop = desktop.replace(platform, &format!("{platform}; {}", hints.model));
-            }
-            text = Some(desktop);
-        }
-        text
-    }
-
-    fn is_frozen_android(&self, scan: &Scan<'_>) -> bool {
-        let is_telegram = || {
-            scan.original
-                .to_ascii_lowercase()
-                .contains("telegram-android/")
-        };
-        self.has(scan, Fragment::FrozenAndroid) && !is_telegram()
-    }
-
-    fn is_desktop_platform(&self, scan: &Scan<'_>) -> bool {
-        self.has(scan, Fragment::DesktopPlatform) && !self.has(scan, Fragment::NoDesktop)
     }
 
     fn text(&self, number: u32) -> &str {
@@ -225,13 +191,8 @@ impl Detector {
         scan.first(from, to)
     }
 
-    fn fragment<'t>(&'t self, scan: &Scan<'t>, fragment: Fragment) -> Option<Match<'t>> {
-        let at = self.range(List::Fragments).0 + fragment as u32;
-        scan.first(at, at + 1)
-    }
-
-    fn has(&self, scan: &Scan<'_>, fragment: Fragment) -> bool {
-        let at = self.range(List::Fragments).0 + fragment as u32;
+    fn says(&self, scan: &Scan<'_>, mark: Mark) -> bool {
+        let at = self.range(List::Marks).0 + mark as u32;
         scan.first(at, at + 1).is_some()
     }
 
@@ -256,42 +217,6 @@ impl Detector {
     fn value(&self, table: Table, key: &str) -> Option<&str> {
         self.given(*self.tables.get(table as usize)?.get(key)?)
     }
-}
-
-/// Replaces `Android 10; K`, and 11 to 17 without a model, as browsers send it that say no model.
-fn with_android_replaced(text: &str, by: &str) -> String {
-    const BEGINNING: &str = "Android 1";
-    let mut replaced = String::with_capacity(text.len() + by.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(BEGINNING) {
-        let after = &rest[at + BEGINNING.len()..];
-        let length = match after.as_bytes().first() {
-            Some(b'0') => {
-                let version = after[1..]
-                    .bytes()
-                    .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
-                    .count();
-                after[1 + version..]
-                    .starts_with("; K")
-                    .then_some(1 + version + 3)
-            }
-            Some(b'1'..=b'7') => Some(1),
-            _ => None,
-        };
-        match length {
-            Some(length) => {
-                replaced.push_str(&rest[..at]);
-                replaced.push_str(by);
-                rest = &after[length..];
-            }
-            None => {
-                replaced.push_str(&rest[..at + BEGINNING.len()]);
-                rest = after;
-            }
-        }
-    }
-    replaced.push_str(rest);
-    replaced
 }
 
 #[cfg(test)]

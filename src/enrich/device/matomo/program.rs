@@ -52,15 +52,12 @@ pub(crate) enum Boundary {
     Anything = 0,
     /// The start, no letter, digit, `_` or `-`; `_` behind such a one; `sprd-` or `MZ-`.
     Word = 1,
-    /// The start, no letter, `_` or `-`.
-    Fragment = 2,
 }
 
 impl Boundary {
     fn of(number: u32) -> Self {
         match number {
             1 => Self::Word,
-            2 => Self::Fragment,
             _ => Self::Anything,
         }
     }
@@ -72,7 +69,6 @@ impl Boundary {
         };
         match self {
             Self::Anything => true,
-            Self::Fragment => !before.is_ascii_lowercase() && before != b'_' && before != b'-',
             Self::Word => match before {
                 b'_' => {
                     at >= 2 && {

@@ -13,7 +13,7 @@ pub(crate) struct Scan<'t> {
     /// As it came.
     pub(crate) original: &'t str,
     /// In lower case (ASCII only).
-    text: Vec<u8>,
+    pub(crate) lower: String,
     /// Pattern and position, sorted.
     hits: Vec<(u32, u32)>,
 }
@@ -27,11 +27,12 @@ pub(crate) struct Match<'t> {
 
 impl<'t> Scan<'t> {
     pub(crate) fn new(data: &'t Data, original: &'t str) -> Self {
-        let text = original.as_bytes().to_ascii_lowercase();
+        let lower = original.to_ascii_lowercase();
+        let text = lower.as_bytes();
         let mut hits = Vec::with_capacity(data.always.len() + text.len());
         hits.extend(data.always.iter().map(|pattern| (*pattern, ANYWHERE)));
         for at in 0..text.len() {
-            if Boundary::Word.allows(&text, at) {
+            if Boundary::Word.allows(text, at) {
                 let at_word = u32::try_from(at).unwrap_or(ANYWHERE);
                 walk(&data.leading, &text[at..], |pattern| {
                     hits.push((pattern, at_word))
@@ -46,7 +47,7 @@ impl<'t> Scan<'t> {
         Self {
             data,
             original,
-            text,
+            lower,
             hits,
         }
     }
@@ -70,9 +71,10 @@ impl<'t> Scan<'t> {
 
     fn matches(&self, pattern: &Pattern, hits: &[(u32, u32)]) -> Option<Groups> {
         let boundary = Matcher::boundary(pattern);
-        let mut matcher = Matcher::new(self.data, pattern, &self.text);
+        let text = self.lower.as_bytes();
+        let mut matcher = Matcher::new(self.data, pattern, text);
         if hits.iter().any(|hit| hit.1 == ANYWHERE) {
-            let mut starts = (0..=self.text.len()).filter(|at| boundary.allows(&self.text, *at));
+            let mut starts = (0..=text.len()).filter(|at| boundary.allows(text, *at));
             return starts.find_map(|at| matcher.at(at));
         }
         hits.iter().find_map(|hit| matcher.at(hit.1 as usize))

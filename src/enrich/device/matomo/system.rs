@@ -1,7 +1,7 @@
-//! The operating system: hints win, and the User-Agent tells what they leave out.
+//! The operating system: what the hint says, made finer by the User-Agent, or else what that says alone.
 
 use super::super::hints::Hints;
-use super::lists::{Fragment, List, Table};
+use super::lists::{List, Table};
 use super::scan::Scan;
 use super::version::{leading_number, tidy};
 use super::{Detector, letters};
@@ -17,208 +17,186 @@ pub(crate) struct System {
     pub(crate) family: String,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Named {
+/// A system as one source tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
     name: String,
     version: String,
 }
 
+/// Systems that call themselves by the name of another one in hints, because their browsers are built for that.
+const BENEATH: [(&str, &str); 3] = [
+    ("Chrome OS", "Android"),
+    ("Chrome OS", "GNU/Linux"),
+    ("Meta Horizon", "GNU/Linux"),
+];
+
+/// Apps that come with one system only.
+const APPS: [(&str, &str); 2] = [
+    ("org.lineageos.jelly", "Lineage OS"),
+    ("org.mozilla.tv.firefox", "Fire OS"),
+];
+
+const ANDROID: &str = "Android";
+
 impl Detector {
-    pub(super) fn system(&self, scan: &Scan<'_>, hints: Option<&Hints>) -> Option<System> {
-        let hinted = hints
-            .map(|hints| self.hinted_system(hints))
-            .unwrap_or_default();
-        let written = self.written_system(scan);
-        // The family goes by the name that the hint gave, whatever the User-Agent makes of it.
-        let (mut found, mut family_of) = if !hinted.name.is_empty() {
-            self.joined(&hinted, &written)
-        } else if !written.name.is_empty() {
-            (written.clone(), written.name)
-        } else {
-            return None;
+    pub(super) fn system(&self, whole: &Scan<'_>, hints: Option<&Hints>) -> Option<System> {
+        let written = self.written_system(whole);
+        let hinted = hints.and_then(|hints| self.hinted_system(hints));
+        let mut told = match (hinted, written) {
+            (Some(hinted), Some(written)) => self.both(hinted, written),
+            (Some(told), None) | (None, Some(told)) => told,
+            (None, None) => return None,
         };
         if let Some(hints) = hints {
-            let set = |found: &mut Named, family_of: &mut String, name: &str, version: String| {
-                (found.name, found.version) = (name.to_owned(), version);
-                *family_of = "Android".to_owned();
-            };
-            if found.name != "Android" && self.is_in(Table::AndroidApps, &hints.app) {
-                set(&mut found, &mut family_of, "Android", String::new());
-            }
-            if found.name != "Lineage OS" && hints.app == "org.lineageos.jelly" {
-                let version = self.mapped_version(Table::LineageOs, &found.version);
-                set(&mut found, &mut family_of, "Lineage OS", version);
-            }
-            if found.name != "Fire OS" && hints.app == "org.mozilla.tv.firefox" {
-                let version = self.mapped_version(Table::FireOs, &found.version);
-                set(&mut found, &mut family_of, "Fire OS", version);
-            }
+            self.by_app(&mut told, &hints.app);
         }
         Some(System {
-            platform: self.platform(scan, hints).to_owned(),
+            platform: self.processor(whole, hints).to_owned(),
             family: self
-                .system_family(&family_of)
+                .system_family(&told.name)
                 .unwrap_or_default()
                 .to_owned(),
-            name: found.name,
-            version: found.version,
+            name: told.name,
+            version: told.version,
         })
     }
 
-    /// What hint and User-Agent make together, and the name by which the family goes.
-    fn joined(&self, hinted: &Named, written: &Named) -> (Named, String) {
-        let Named {
-            mut name,
-            mut version,
-        } = hinted.clone();
-        let written_family = self.system_family(&written.name);
-        if is_empty(&version) && self.system_family(&name) == written_family {
-            version.clone_from(&written.version);
-        }
-        if name == "Windows" && version == "0.0.0" {
-            version = match written.version.as_str() {
-                "10" => String::new(),
-                other => other.to_owned(),
+    /// The hint wins; but of its family, the User-Agent may know the system itself.
+    fn both(&self, hinted: Told, written: Told) -> Told {
+        if BENEATH.contains(&(&written.name, &hinted.name)) {
+            let is_of_other = hinted.name == ANDROID;
+            return Told {
+                version: if is_of_other {
+                    String::new()
+                } else {
+                    hinted.version
+                },
+                name: written.name,
             };
         }
-        if name == "Puffin OS" {
-            version.clone_from(&written.version);
+        if written.name == hinted.name {
+            let version = self.version_of_same(&hinted, written.version);
+            return Told {
+                version,
+                name: hinted.name,
+            };
         }
-        let mut family_of = name.clone();
-        // A system of that family which calls itself by its own name.
-        if written.name != name && written_family == Some(&name) {
-            name.clone_from(&written.name);
-            match name.as_str() {
-                "LeafOS" | "HarmonyOS" => version.clear(),
-                "PICO OS" => version.clone_from(&written.version),
-                "Fire OS" if !is_empty(&hinted.version) => {
-                    version = self.mapped_version(Table::FireOs, &version)
-                }
-                _ => {}
-            }
+        let family = self.system_family(&written.name);
+        if family == Some(&hinted.name) {
+            // The version of the hint is that of the system which it names.
+            let own = self.own_version(&written.name, &hinted.version);
+            let version = own.unwrap_or(if hinted.version.is_empty() {
+                written.version
+            } else {
+                hinted.version
+            });
+            return Told {
+                version,
+                name: written.name,
+            };
         }
-        let is_chrome_os = written.name == "Chrome OS";
-        let is_that_chrome_os =
-            name == "GNU/Linux" && is_chrome_os && hinted.version == written.version;
-        let is_horizon = name == "GNU/Linux" && written.name == "Meta Horizon";
-        let is_android_on_it = name == "Android" && is_chrome_os;
-        if is_that_chrome_os || is_android_on_it || is_horizon {
-            name.clone_from(&written.name);
-            family_of.clone_from(&written.name);
+        if hinted.version.is_empty() && family == self.system_family(&hinted.name) {
+            return Told {
+                version: written.version,
+                name: hinted.name,
+            };
         }
-        if is_android_on_it {
-            version.clear();
-        }
-        (Named { name, version }, family_of)
+        hinted
     }
 
-    /// The version that goes with this one of Android, or with its major version.
-    fn mapped_version(&self, table: Table, version: &str) -> String {
-        let mapped = self.value(table, version);
-        let mapped = mapped.or_else(|| self.value(table, &leading_number(version).to_string()));
-        mapped.unwrap_or_default().to_owned()
+    fn version_of_same(&self, hinted: &Told, written: String) -> String {
+        match (hinted.name.as_str(), hinted.version.as_str()) {
+            (_, "") => written,
+            // A Windows that does not say its version; all Windows say 10 in User-Agents.
+            ("Windows", "0.0.0") if written == "10" => String::new(),
+            ("Windows", "0.0.0") => written,
+            (_, version) => version.to_owned(),
+        }
+    }
+
+    /// The version of a system that is made of Android, by the version of that.
+    fn own_version(&self, name: &str, android: &str) -> Option<String> {
+        let table = match name {
+            "Fire OS" => Table::FireOs,
+            "Lineage OS" => Table::LineageOs,
+            _ => return None,
+        };
+        let major = || self.value(table, &leading_number(android).to_string());
+        self.value(table, android).or_else(major).map(str::to_owned)
+    }
+
+    /// The app in which a page is shown tells the system, whatever page and User-Agent pretend to.
+    fn by_app(&self, told: &mut Told, app: &str) {
+        if let Some((_, system)) = APPS.iter().find(|(known, _)| *known == app) {
+            if told.name != *system {
+                told.version = self.own_version(system, &told.version).unwrap_or_default();
+                (*system).clone_into(&mut told.name);
+            }
+        } else if self.is_in(Table::AndroidApps, app) && told.name != ANDROID {
+            *told = Told {
+                name: ANDROID.to_owned(),
+                version: String::new(),
+            };
+        }
     }
 
     pub(super) fn system_family(&self, name: &str) -> Option<&str> {
         self.cell(Table::Systems, *self.systems.by_name.get(name)?, 2)
     }
 
-    fn hinted_system(&self, hints: &Hints) -> Named {
-        if is_empty(&hints.platform) {
-            return Named::default();
-        }
+    fn hinted_system(&self, hints: &Hints) -> Option<Told> {
         let mapped = self.value(Table::SystemHints, &hints.platform.to_ascii_lowercase());
         let wanted = letters(mapped.unwrap_or(&hints.platform));
-        let row = self.systems.by_letters.get(&wanted);
-        let name = row
-            .and_then(|row| self.cell(Table::Systems, *row, 1))
-            .unwrap_or_default();
-        let version = hints.platform_version.as_str();
-        let version = match (name, leading_number(version)) {
-            ("Windows", 0) => match version
-                .split_once('.')
-                .map(|(_, minor)| leading_number(minor))
-            {
-                Some(1) => "7",
-                Some(2) => "8",
-                Some(3) => "8.1",
-                _ => version,
-            },
-            ("Windows", 1..=10) => "10",
-            ("Windows", _) => "11",
-            (_, 0) if version != "0.0.0" => "",
-            _ => version,
+        let row = *self.systems.by_letters.get(&wanted)?;
+        let name = self.cell(Table::Systems, row, 1)?;
+        let version = match name {
+            "Windows" => windows_version(&hints.platform_version),
+            _ if leading_number(&hints.platform_version) == 0 => "",
+            _ => &hints.platform_version,
         };
-        Named {
+        Some(Told {
             name: name.to_owned(),
             version: tidy(version),
-        }
+        })
     }
 
-    fn written_system(&self, scan: &Scan<'_>) -> Named {
-        let Some(found) = self.first(scan, List::Systems) else {
-            return Named::default();
-        };
-        let [name, version, ..] = found.pattern.texts;
-        let mut named = Named {
-            name: self.known_name(scan.filled(self.text(name), &found.groups)),
-            version: tidy(&scan.filled(self.text(version), &found.groups)),
-        };
+    fn written_system(&self, whole: &Scan<'_>) -> Option<Told> {
+        let found = self.first(whole, List::Systems)?;
         let [from, to] = found.pattern.children;
-        if let Some(better) = scan.first(from, to) {
-            let [name, version, ..] = better.pattern.texts;
-            if let Some(name) = self.given(name) {
-                named.name = self.known_name(scan.filled(name, &better.groups));
-            }
-            if let Some(version) = self.given(version) {
-                named.version = tidy(&scan.filled(version, &better.groups));
-            }
-        }
-        named
-    }
-
-    /// A name as it is usually written.
-    fn known_name(&self, name: String) -> String {
+        let finer = whole.first(from, to);
+        // Each text by the finer pattern, if that has it.
+        let text = |at: usize| {
+            let finer = finer
+                .as_ref()
+                .and_then(|finer| Some((self.given(finer.pattern.texts[at])?, finer.groups)));
+            let (template, groups) =
+                finer.unwrap_or_else(|| (self.text(found.pattern.texts[at]), found.groups));
+            whole.filled(template, &groups)
+        };
+        let name = text(0);
         let row = self.systems.by_lower_case.get(&name.to_ascii_lowercase());
         let known = row.and_then(|row| self.cell(Table::Systems, *row, 1));
-        known.map_or(name, str::to_owned)
-    }
-
-    fn platform(&self, scan: &Scan<'_>, hints: Option<&Hints>) -> &'static str {
-        if let Some(hints) = hints.filter(|hints| !is_empty(&hints.architecture)) {
-            let architecture = hints.architecture.to_ascii_lowercase();
-            let has = |part: &str| architecture.contains(part);
-            let is_64 = has("x64") || (has("x86") && hints.bitness == "64");
-            let known = [
-                ("ARM", has("arm")),
-                ("LoongArch64", has("loongarch64")),
-                ("MIPS", has("mips")),
-                ("SuperH", has("sh4")),
-                ("SPARC64", has("sparc64")),
-                ("x64", is_64),
-                ("x86", has("x86")),
-            ];
-            if let Some((name, _)) = known.into_iter().find(|(_, is_it)| *is_it) {
-                return name;
-            }
-        }
-        let known = [
-            ("ARM", Fragment::Arm),
-            ("LoongArch64", Fragment::LoongArch),
-            ("MIPS", Fragment::Mips),
-            ("SuperH", Fragment::SuperH),
-            ("SPARC64", Fragment::Sparc),
-            ("x64", Fragment::X64),
-            ("x86", Fragment::X86),
-        ];
-        let found = known
-            .into_iter()
-            .find(|(_, fragment)| self.has(scan, *fragment));
-        found.map(|(name, _)| name).unwrap_or_default()
+        let name = known.map_or(name, str::to_owned);
+        (!name.is_empty()).then(|| Told {
+            name,
+            version: tidy(&text(1)),
+        })
     }
 }
 
-/// What the original takes for nothing.
-pub(super) fn is_empty(text: &str) -> bool {
-    matches!(text, "" | "0")
+/// The Windows of a hint (<https://learn.microsoft.com/microsoft-edge/web-platform/how-to-detect-win11>).
+fn windows_version(hint: &str) -> &str {
+    let minor = || hint.split('.').nth(1).unwrap_or_default();
+    match (leading_number(hint), hint) {
+        (_, "") => "",
+        (0, _) => match minor() {
+            "1" => "7",
+            "2" => "8",
+            "3" => "8.1",
+            _ => hint,
+        },
+        (1..=10, _) => "10",
+        _ => "11",
+    }
 }

@@ -58,7 +58,6 @@ fn programs_match_as_a_known_engine_does() {
         let boundary = match Matcher::boundary(pattern) {
             Boundary::Anything => "",
             Boundary::Word => "(?:^|[^A-Z0-9_-]|[^A-Z0-9-]_|sprd-|MZ-)",
-            Boundary::Fragment => "(?:^|[^A-Z_-])",
         };
         let config = syntax::Config::new()
             .unicode(false)
