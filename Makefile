@@ -47,6 +47,7 @@ check: $(MACHETE) $(DENY) deploy-check ## format, lints, documentation, unused d
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
+	cd fuzz && cargo clippy --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	$(MACHETE) .
 	python3 -B mutants/run.py --check

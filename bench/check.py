@@ -186,6 +186,8 @@ def differences(body, row):
 
 def metric(options, family, label=""):
     """Sum of a family's samples with this label; None if there is none. The only reader of metric names here."""
+    if not options.metrics:
+        return None
     values = []
     with open(options.metrics, encoding="utf-8") as file:
         for line in file:

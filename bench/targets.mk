@@ -6,7 +6,7 @@ RUN_DIR := $(CARGO_TARGET_DIR)/tmp
 BENCH_BIN := $(CARGO_TARGET_DIR)/release
 SOAK := $(BENCH_BIN)/soak --dir $(RUN_DIR) --python $(VENV)/bin/python --scripts bench
 BIGQUERY := bigquery-rate bigquery-written bigquery-away bigquery-waits bigquery-kill9
-SCENARIOS := million kill9 power run cloudrun burst beside commits crowd visibility $(BIGQUERY) pubsub-roundtrip
+SCENARIOS := million kill9 power run cloudrun burst distinct sizes backlog beside commits crowd visibility $(BIGQUERY) pubsub-roundtrip
 
 .PHONY: bench bench-build soak soak-bigquery soak-injected $(SCENARIOS:%=soak-%) venv check-rig
 
@@ -17,7 +17,8 @@ bench-build:
 bench: bench-build
 	$(BENCH_BIN)/bench --dir $(RUN_DIR) $(BENCH_ARGS)
 
-soak: soak-million soak-kill9 soak-injected soak-commits soak-crowd soak-bigquery soak-pubsub-roundtrip
+# About five hours; the longest are `run` and `beside`.
+soak: $(filter-out soak-visibility soak-bigquery-%,$(SCENARIOS:%=soak-%)) soak-injected soak-bigquery
 
 # With a log in memory, too.
 soak-bigquery: $(BIGQUERY:%=soak-%)

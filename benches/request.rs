@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use real_streaming::clock::Micros;
 use real_streaming::enrich::explain::Explanation;
-use real_streaming::enrich::{Config, Enricher, Visit};
+use real_streaming::enrich::{Config, Enricher, Visit, identity};
 use real_streaming::http::streaming::payload::{Parsed, Payloads, parse};
 
 const BODY: &str = include_str!("../tests/fixtures/typical.json");
@@ -102,6 +102,7 @@ fn visit(headers: &HeaderMap) -> Visit<'_> {
         received_at: Micros(1_795_221_000_000_000),
         stream_id: "4711".into(),
         user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
+        user_source: identity::Source::Cookie,
         client_ip: "203.0.113.9".parse().ok(),
         headers,
         ..Visit::default()

@@ -52,7 +52,7 @@ def seeds():
     yield "row_bytes", bytes([0x0A, 3, 0x61, 0x62, 0x63, 0x12, 1, 0x61])
     yield "letters", json.dumps(LETTER).encode() + b"\n"
     for kind, value in enumerate((CURSOR, PAGE, JOURNAL)):
-        yield "files", bytes([kind]) + json.dumps(value).encode()
+        yield "files", bytes([kind]) + json.dumps({"version": 1} | value).encode()
     for act in range(4):
         yield "log", bytes([act, act, 0, 100, 4, 1, 2, 3, 4])
     yield "configuration", (ROOT / ".env.template").read_bytes().replace(b"#APP_CONFIG", b"APP_CONFIG")

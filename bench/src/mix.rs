@@ -3,9 +3,10 @@
 //!
 //! An event is known by its number: the number picks body and browser, and is written into the event's
 //! id and into two parameters. So whoever reads the rows can tell from an id alone all that the row must
-//! hold (`check.py` does). Requests are built once; sending one changes a few digits in place.
+//! hold (`check.py` does). Requests are built once; sending one changes a few digits in place. In a *distinct* mix, no two
+//! requests have the same stream, event name, browser, origin or address.
 
-use std::io::Write as _;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -16,6 +17,8 @@ const BROWSERS: &str = include_str!("../browsers.jsonl");
 
 const RUN: &[u8] = b"RRRRRRRRRRRRR";
 const NUMBER: &[u8] = b"NNNNNNNNNNNN";
+/// The end of an address of version 6, as two groups.
+const ADDRESS: &[u8] = b"AAAA:AAAA";
 const CHECK_NUMBER: &[u8] = b"1999999999999";
 const CHECK_TEXT: &[u8] = b"cTTTTTTTTTTTTTTT";
 const USER: &[u8] = b"UUUUUUUUU";
@@ -26,7 +29,8 @@ const USERS: u64 = 200_000;
 #[derive(Debug)]
 struct Template {
     bytes: Vec<u8>,
-    number_at: usize,
+    numbers_at: Vec<usize>,
+    address_at: Option<usize>,
     check_number_at: usize,
     check_text_at: usize,
     users_at: Vec<usize>,
@@ -45,12 +49,43 @@ impl Mix {
     /// # Errors
     /// A body or header file is not what it should be.
     pub fn new(seed: u64) -> Result<Self, Failure> {
+        Self::of(seed, |text| text)
+    }
+
+    /// Requests of which no two have the same stream, event name, browser, origin or address. `check.py` does not know them.
+    ///
+    /// # Errors
+    /// A body or header file is not what it should be.
+    pub fn distinct(seed: u64) -> Result<Self, Failure> {
+        const CHANGES: [(&str, &str); 5] = [
+            ("/streaming/1 ", "/streaming/1NNNNNNNNNNNN "),
+            ("origin: https://shop.", "origin: https://sNNNNNNNNNNNN."),
+            (
+                "x-forwarded-for: 203.0.113.77",
+                "x-forwarded-for: 2001:db8::AAAA:AAAA",
+            ),
+            (
+                "user-agent: Mozilla/5.0 (",
+                "user-agent: Mozilla/5.0 (NNNNNNNNNNNN; ",
+            ),
+            ("\"event_name\":\"", "\"event_name\":\"eNNNNNNNNNNNN_"),
+        ];
+        Self::of(seed, |text| {
+            CHANGES
+                .iter()
+                .fold(text, |text, (from, to)| text.replace(from, to))
+        })
+    }
+
+    fn of(seed: u64, change: impl Fn(String) -> String) -> Result<Self, Failure> {
         let run = 1_000_000_000_000 + seed % 9_000_000_000_000;
         let mut templates = Vec::new();
         for browser in BROWSERS.lines() {
             let headers: Map<String, Value> = serde_json::from_str(browser)?;
             for body in BODIES.lines() {
-                templates.push(Template::new(&headers, body, run)?);
+                let body = change(body.to_owned());
+                let head = change(head(&headers, body.len())?);
+                templates.push(Template::new(head + &body, run)?);
             }
         }
         Ok(Self { templates, run })
@@ -71,7 +106,14 @@ impl Mix {
         let count = self.templates.len() as u64;
         let template = &mut self.templates[(number % count) as usize];
         let bytes = &mut template.bytes;
-        write_digits(&mut bytes[template.number_at..][..NUMBER.len()], number);
+        for at in &template.numbers_at {
+            write_digits(&mut bytes[*at..][..NUMBER.len()], number);
+        }
+        if let Some(at) = template.address_at {
+            let (left, right) = bytes[at..][..ADDRESS.len()].split_at_mut(ADDRESS.len() / 2);
+            write_digits(&mut left[..4], number / 10_000);
+            write_digits(&mut right[1..], number);
+        }
         write_digits(
             &mut bytes[template.check_number_at + 1..][..CHECK_NUMBER.len() - 1],
             number,
@@ -87,48 +129,41 @@ impl Mix {
     }
 }
 
+/// The head of a request, with the blank line.
+fn head(headers: &Map<String, Value>, body_bytes: usize) -> Result<String, Failure> {
+    let mut head = "POST /api/v1/streaming/1 HTTP/1.1\r\nhost: collect.example.com\r\n".to_owned();
+    write!(
+        head,
+        "content-length: {body_bytes}\r\ncontent-type: text/plain;charset=UTF-8\r\n"
+    )?;
+    for (name, value) in headers {
+        let value = value.as_str().ok_or("a header is not text")?;
+        write!(head, "{name}: {value}\r\n")?;
+    }
+    head.push_str(
+        "accept: */*\r\norigin: https://shop.example.com\r\nreferer: https://shop.example.com/\r\n\
+         sec-fetch-site: same-site\r\nsec-fetch-mode: cors\r\nsec-fetch-dest: empty\r\n\
+         cookie: __uid__=00000000-0000-4000-8000-000UUUUUUUUU\r\n\
+         x-forwarded-for: 203.0.113.77\r\n\r\n",
+    );
+    Ok(head)
+}
+
 impl Template {
-    fn new(headers: &Map<String, Value>, body: &str, run: u64) -> Result<Self, Failure> {
-        let mut bytes = Vec::with_capacity(2048);
-        write!(
-            bytes,
-            "POST /api/v1/streaming/1 HTTP/1.1\r\nhost: collect.example.com\r\n"
-        )?;
-        write!(
-            bytes,
-            "content-length: {}\r\ncontent-type: text/plain;charset=UTF-8\r\n",
-            body.len()
-        )?;
-        for (name, value) in headers {
-            write!(
-                bytes,
-                "{name}: {}\r\n",
-                value.as_str().ok_or("a header is not text")?
-            )?;
-        }
-        write!(
-            bytes,
-            "accept: */*\r\norigin: https://shop.example.com\r\nreferer: https://shop.example.com/\r\n"
-        )?;
-        write!(
-            bytes,
-            "sec-fetch-site: same-site\r\nsec-fetch-mode: cors\r\nsec-fetch-dest: empty\r\n"
-        )?;
-        write!(
-            bytes,
-            "cookie: __uid__=00000000-0000-4000-8000-000UUUUUUUUU\r\n"
-        )?;
-        write!(bytes, "x-forwarded-for: 203.0.113.77\r\n\r\n{body}")?;
+    fn new(request: String, run: u64) -> Result<Self, Failure> {
+        let mut bytes = request.into_bytes();
         let run_at = find(&bytes, RUN).ok_or("a body has no run")?;
         write_digits(&mut bytes[run_at..][..RUN.len()], run);
-        let users_at = std::iter::successors(find(&bytes, USER), |at| {
-            find(&bytes[at + 1..], USER).map(|next| at + 1 + next)
-        });
+        let numbers_at = all(&bytes, NUMBER);
+        if numbers_at.is_empty() {
+            return Err("a body has no event number".into());
+        }
         Ok(Self {
-            number_at: find(&bytes, NUMBER).ok_or("a body has no event number")?,
+            numbers_at,
+            address_at: find(&bytes, ADDRESS),
             check_number_at: find(&bytes, CHECK_NUMBER).ok_or("a body has no check_number")?,
             check_text_at: find(&bytes, CHECK_TEXT).ok_or("a body has no check_text")?,
-            users_at: users_at.collect(),
+            users_at: all(&bytes, USER),
             bytes,
         })
     }
@@ -144,6 +179,12 @@ fn write_digits(place: &mut [u8], mut value: u64) {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;
     }
+}
+
+/// Where a text begins, each time.
+fn all(bytes: &[u8], wanted: &[u8]) -> Vec<usize> {
+    let next = |from: usize| find(&bytes[from..], wanted).map(|at| from + at);
+    std::iter::successors(next(0), |at| next(at + 1)).collect()
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -178,8 +219,33 @@ mod tests {
     }
 
     #[test]
+    fn no_two_requests_of_a_distinct_mix_agree() {
+        let mut mix = Mix::distinct(0).unwrap();
+        let count = mix.templates.len() as u64;
+        let mut seen = std::collections::HashSet::new();
+        let numbers = [3, 3 + count, 3 + 12_340_000 * count];
+        for number in numbers {
+            let text = String::from_utf8(mix.request(number).to_vec()).unwrap();
+            for start in ["POST", "origin", "user-agent", "x-forwarded-for"] {
+                let line = text.lines().find(|line| line.starts_with(start));
+                seen.insert(line.unwrap().to_owned());
+            }
+            seen.insert(body(text.as_bytes())["event_name"].to_string());
+            let address = text.split("x-forwarded-for: ").nth(1).unwrap();
+            let address: Result<std::net::Ipv6Addr, _> = address.lines().next().unwrap().parse();
+            assert!(address.is_ok(), "{text}");
+        }
+        assert_eq!(seen.len(), 5 * numbers.len(), "{seen:#?}");
+    }
+
+    #[test]
     fn every_request_is_whole() {
-        let mut mix = Mix::new(0).unwrap();
+        for mix in [Mix::new(0), Mix::distinct(0)] {
+            each_is_whole(mix.unwrap());
+        }
+    }
+
+    fn each_is_whole(mut mix: Mix) {
         for number in 0..mix.templates.len() as u64 {
             let request = mix.request(number).to_vec();
             let text = String::from_utf8(request.clone()).unwrap();
@@ -194,7 +260,7 @@ mod tests {
                 .unwrap();
             assert_eq!(text.split_once("\r\n\r\n").unwrap().1.len(), length);
             assert!(body(&request)["event_name"].is_string());
-            for marker in [RUN, NUMBER, CHECK_TEXT, USER] {
+            for marker in [RUN, NUMBER, CHECK_TEXT, USER, ADDRESS] {
                 assert!(find(&request, marker).is_none(), "{number}");
             }
         }

@@ -1,13 +1,14 @@
 //! The small files beside the log: what can be read of them can be written and read again, and the rest is told.
 //!
-//! The first byte says which file the others are.
+//! The first byte says which file the others are. The checksum is made right for them: damage that it tells is tried beside the
+//! code, bit by bit.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use real_streaming::durable::{Disk, SimulatedDisk};
+use real_streaming::durable::{Disk, SimulatedDisk, file_stem_of, seal};
 use real_streaming::log::MemoryLog;
-use real_streaming::pipeline::{Cursors, Found, Journals, PageFolder, address_of};
+use real_streaming::pipeline::{Cursors, Found, Journals, PageFolder};
 
 use crate::tiny::byte;
 
@@ -25,7 +26,8 @@ pub fn check(mut data: &[u8]) {
 
 fn disk_with(path: &str, data: &[u8]) -> Arc<dyn Disk> {
     let disk = SimulatedDisk::new();
-    disk.put(Path::new(path), data);
+    let crc = format!(" {:08x}\n", crc32c::crc32c(data));
+    disk.put(Path::new(path), &[data, crc.as_bytes()].concat());
     Arc::new(disk)
 }
 
@@ -45,21 +47,22 @@ fn cursor(data: &[u8]) {
 }
 
 fn page(data: &[u8]) {
-    let path = format!("/ledger/{:016x}.json", address_of(DESTINATION));
-    let load = |data: &[u8]| {
-        let disk = disk_with(&path, data);
+    let path = format!("/ledger/{}.json", file_stem_of(DESTINATION));
+    let load = |disk: Arc<dyn Disk>| {
         let folder = PageFolder::open(disk, Path::new("/ledger")).expect("the folder");
         let mut pages = folder
             .load([DESTINATION].into_iter())
             .expect("the disk works");
         pages.remove(DESTINATION)
     };
-    if let Some(Found::Page(page)) = load(data) {
-        let text = serde_json::to_vec(&page).expect("JSON");
-        let Some(Found::Page(again)) = load(&text) else {
+    if let Some(Found::Page(page)) = load(disk_with(&path, data)) {
+        let text = seal(&page, 1).expect("JSON");
+        let disk = SimulatedDisk::new();
+        disk.put(Path::new(&path), &text);
+        let Some(Found::Page(again)) = load(Arc::new(disk)) else {
             panic!("what was written is not read");
         };
-        assert_eq!(serde_json::to_vec(&again).expect("JSON"), text);
+        assert_eq!(seal(&again, 1).expect("JSON"), text);
         assert_eq!(again.intake(), page.intake());
     }
 }

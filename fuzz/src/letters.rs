@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use real_streaming::durable::{Disk, SimulatedDisk};
-use real_streaming::pipeline::{DeadLetterFolder, Letter, address_of};
+use real_streaming::durable::{Disk, SimulatedDisk, file_stem_of};
+use real_streaming::pipeline::{DeadLetterFolder, Letter};
 use real_streaming::schema::{LogId, SequenceNumber};
 use uuid::Uuid;
 
@@ -15,11 +15,14 @@ const LOG: LogId = LogId(Uuid::nil());
 
 /// Panics where a promise is broken.
 pub fn check(data: &[u8]) {
-    let letters: Vec<Letter> = Letter::of_lines(data, DESTINATION).collect();
+    // A line of a newer version is no damage.
+    let Ok(letters) = Letter::of_lines(data, DESTINATION) else {
+        return;
+    };
     for letter in &letters {
         let line = letter.line().expect("a line");
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
-        let again: Vec<Letter> = Letter::of_lines(&line, DESTINATION).collect();
+        let again = Letter::of_lines(&line, DESTINATION).expect("its version");
         let [again] = &again[..] else {
             panic!("one line is {} letters", again.len());
         };
@@ -29,9 +32,10 @@ pub fn check(data: &[u8]) {
         // What is behind a line that is cut off, or before it, is as it was.
         let mut file = line.clone();
         file.extend_from_slice(&line[..line.len() / 2]);
-        assert_eq!(Letter::of_lines(&file, DESTINATION).count(), 1);
+        let whole = Letter::of_lines(&file, DESTINATION).expect("its version");
+        assert_eq!(whole.len(), 1);
     }
-    let folder = format!("/dead_letter/{:016x}", address_of(DESTINATION));
+    let folder = format!("/dead_letter/{}", file_stem_of(DESTINATION));
     let disk = SimulatedDisk::new();
     let name = format!("{LOG}-{:020}-0.jsonl", 1);
     disk.put(&Path::new(&folder).join(name), data);

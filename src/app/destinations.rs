@@ -125,6 +125,8 @@ pub(super) fn delivery(
             From::Oldest => parts.log.start(),
         };
         let start = told.and_then(|told| told.position).unwrap_or(start);
+        // What the log has forgotten was never for this cursor.
+        let start = start.max(parts.log.start());
         (cursor.start, cursor.position) = (start.0, start.0);
         let before = start.0.saturating_sub(parts.log.start().0);
         if before > 0 {

@@ -28,9 +28,9 @@ fn usual_places() -> Vec<PathBuf> {
     beside.into_iter().chain([data]).collect()
 }
 
-/// The enricher of this configuration.
-pub(super) fn enricher(config: &Config) -> Enricher {
-    let enricher = Enricher::new(config.enrich.clone()).with_devices(devices(&config.device_data));
+/// The enricher, with the devices and data centres of this configuration.
+pub(super) fn equip(enricher: Enricher, config: &Config) -> Enricher {
+    let enricher = enricher.with_devices(devices(&config.device_data));
     match config.data_centres.as_deref().and_then(networks) {
         Some(networks) => enricher.with_data_centres(networks),
         None => enricher,

@@ -38,10 +38,12 @@ mod dead_letters;
 mod destinations;
 mod devices;
 mod probe;
+mod reference;
 mod totals;
 
 pub use destinations::names;
 pub use probe::{Probed, probe, time_at_destination};
+pub use reference::{Keeper, enricher};
 
 use book::Shelf;
 use dead_letters::DeadLetters;
@@ -90,6 +92,9 @@ pub enum StartError {
     /// The totals or keys cannot be read.
     #[error("log folder: {0}")]
     Io(#[from] io::Error),
+    /// A file that enrichment looks things up in cannot be used.
+    #[error(transparent)]
+    Reference(#[from] reference::Unusable),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -125,6 +130,8 @@ pub struct App {
     totals: Option<Totals>,
     /// The rows of the ledger and how often they are written, if any destination keeps them.
     book: Option<(Arc<Book>, Duration)>,
+    /// Reads the files again that enrichment looks things up in.
+    reference: Keeper,
     stop: watch::Sender<Stop>,
     drain: Duration,
 }
@@ -243,6 +250,12 @@ impl App {
             );
         }
 
+        if config.enrich.keys.is_empty() && config.enrich.session.is_on {
+            tracing::info!(
+                "no sessions are kept, for there is no key to sign their cookie with: set SESSION__KEYS, the same on all instances"
+            );
+        }
+
         #[cfg(feature = "pubsub")]
         let source = config.consume.as_ref().zip(config.dead_letter.folder());
         #[cfg(feature = "pubsub")]
@@ -273,12 +286,12 @@ impl App {
             turn: tokio::sync::Mutex::new(Unfinished::default()),
         };
         let book = shelf.book(&deliveries, origins, &ledger, &log, &clock);
+        let (enricher, reference) = enricher(config)?;
         let shared = Arc::new(Shared {
             intake,
-            enricher: devices::enricher(config),
+            enricher,
             ledger: Arc::clone(&ledger),
             clock,
-            trusted_hops: config.enrich.trusted_hops,
             body: config.body,
             client_hints: config.client_hints,
             cookie: Cookie::new(&config.cookie),
@@ -318,6 +331,7 @@ impl App {
             deliveries,
             totals,
             book: book.zip(config.ledger_interval),
+            reference,
             stop,
             drain: config.drain,
         })
@@ -365,6 +379,7 @@ impl App {
         }
 
         booking.spawn(watch_lag(Arc::clone(&self.ledger)));
+        booking.spawn(self.reference.keep());
 
         // Until the very end, so that the end can be watched.
         let admin = self

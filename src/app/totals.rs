@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::durable::{self, Disk, NewerVersion};
+use crate::durable::{self, Disk};
 use crate::ledger::{IntakeTotals, Ledger};
 
 /// The version of the format that this program writes, and the newest that it reads.
@@ -28,27 +28,19 @@ impl Totals {
 
     /// The totals of earlier processes; none if there were none. A damaged file costs counts, not events.
     pub(super) fn load(&self) -> io::Result<IntakeTotals> {
-        match self.disk.read(&self.path) {
-            Ok(bytes) => match durable::unseal(&bytes, VERSION) {
-                Err(error) if NewerVersion::is_in(&error) => Err(io::Error::new(
-                    error.kind(),
-                    format!("{}: {error}", self.path.display()),
-                )),
-                read => Ok(read.unwrap_or_else(|error| {
-                    tracing::error!(alarm = "totals_damaged", %error, "totals of earlier processes cannot be read; they begin anew");
-                    IntakeTotals::default()
-                })),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(IntakeTotals::default()),
-            Err(error) => Err(error),
+        match durable::load(self.disk.as_ref(), &self.path, VERSION) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::error!(alarm = "totals_damaged", %error, "totals of earlier processes cannot be read; they begin anew");
+                Ok(IntakeTotals::default())
+            }
+            loaded => Ok(loaded?.unwrap_or_default()),
         }
     }
 
     /// Writes the totals down. Blocks.
     pub(super) fn store(&self, ledger: &Ledger) {
-        let stored = durable::seal(&ledger.intake(), VERSION)
-            .and_then(|bytes| durable::replace(self.disk.as_ref(), &self.path, &bytes));
-        if let Err(error) = stored {
+        let totals = ledger.intake();
+        if let Err(error) = durable::store(self.disk.as_ref(), &self.path, &totals, VERSION) {
             tracing::warn!(%error, "totals were not written down");
         }
     }

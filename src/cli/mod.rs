@@ -12,6 +12,7 @@ mod ask;
 mod check;
 mod devices;
 mod doctor;
+mod explain;
 mod health;
 mod log;
 mod logs;
@@ -45,6 +46,8 @@ enum Command {
     Show(show::Arguments),
     /// Print the schema of the rows or of the requests.
     Schema(schema::Arguments),
+    /// Print what a request would become, and why, step by step.
+    Explain(explain::Arguments),
     /// Try whether the machine, and what the configuration names, is as the collector needs it.
     Doctor(doctor::Arguments),
     /// Make the file by which devices are told.
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Check => check::run(&values, &config),
         Command::Health => health::run(&config),
         Command::Show(arguments) => show::run(&arguments, &config),
+        Command::Explain(arguments) => explain::run(&arguments, &config),
         Command::Doctor(arguments) => doctor::run(&arguments, &config),
         Command::Log(arguments) => log::run(&arguments, &config),
         Command::Replay(arguments) => replay::run(&arguments, &config),

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::enrich::client_ip::Platform;
 use crate::http::{
     AdminConfig, ClientHintsPolicy, CookieConfig, CorsConfig, Rate, SameSite, Secret,
-    SendersConfig, ServerConfig,
+    SendersConfig, ServerConfig, is_cookie_name,
 };
 
+use super::enrichment;
 use super::read::{CLOUD_RUN, Choice};
 use super::reader::Reader;
 use super::variables::PREFIX;
@@ -22,8 +24,9 @@ pub(super) fn read_senders(reader: &mut Reader) -> SendersConfig {
 }
 
 pub(super) fn read_server(reader: &mut Reader) -> ServerConfig {
-    let is_behind_proxies =
-        reader.plain(CLOUD_RUN).is_some() || reader.integer::<usize>("ENRICH__TRUSTED_HOPS", 0) > 0;
+    let is_behind_proxies = reader.plain(CLOUD_RUN).is_some()
+        || enrichment::read_trusted_hops(reader) > 0
+        || enrichment::read_platform(reader) != Platform::None;
     let max_connections: usize = reader.integer("HTTP__MAX_CONNECTIONS", 1);
     let is_given = |reader: &Reader, name: &str| !reader.text(name).is_empty();
     let idle_timeout = match (is_given(reader, "HTTP__IDLE_TIMEOUT"), is_behind_proxies) {
@@ -194,5 +197,21 @@ pub(super) fn read_cookie(reader: &mut Reader) -> CookieConfig {
         secure: reader.boolean("COOKIE__SECURE"),
         http_only: reader.boolean("COOKIE__HTTPONLY"),
         same_site: same_site.0.unwrap_or(SameSite::None),
+        readable: read_readable(reader),
     }
+}
+
+/// The name of the cookie that scripts can read.
+fn read_readable(reader: &mut Reader) -> Option<String> {
+    let name = reader.text("COOKIE__READABLE");
+    if name.is_empty() {
+        return None;
+    }
+    if !is_cookie_name(&name) || name == "__uid__" || name.starts_with("__sid_") {
+        reader.fault(
+            &format!("{PREFIX}COOKIE__READABLE"),
+            "must be a name of letters, digits, '_', '-' and '.', and none of the collector's other cookies",
+        );
+    }
+    Some(name)
 }

@@ -17,6 +17,7 @@ use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
 mod dead_letter;
+mod enrichment;
 mod file;
 mod http;
 #[cfg(feature = "pubsub")]
@@ -24,9 +25,11 @@ mod pubsub;
 mod read;
 mod reader;
 pub mod variables;
+mod visitors;
 mod writers;
 
 pub use dead_letter::DeadLetterConfig;
+pub use enrichment::ReferenceConfig;
 pub use reader::Fault;
 use variables::{PREFIX, VARIABLES};
 
@@ -165,6 +168,8 @@ pub struct Config {
     pub data_centres: Option<std::path::PathBuf>,
     /// Enrichment.
     pub enrich: enrich::Config,
+    /// The files that it looks things up in.
+    pub reference: ReferenceConfig,
 }
 
 /// Where the patterns are by which devices are told.

@@ -11,7 +11,10 @@ use crate::{enrich, log};
 
 use super::reader::Reader;
 use super::variables::PREFIX;
-use super::{Config, DeviceData, From, Invalid, LogConfig, LogFormat, dead_letter, http, writers};
+use super::{
+    Config, DeviceData, From, Invalid, LogConfig, LogFormat, dead_letter, enrichment, http,
+    visitors, writers,
+};
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
 pub(super) const CLOUD_RUN: &str = "K_SERVICE";
@@ -142,6 +145,7 @@ impl Config {
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from),
             enrich,
+            reference: enrichment::read_reference(reader),
         }
     }
 }
@@ -283,7 +287,9 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
     let mut own_domains = reader.list("ENRICH__OWN_DOMAINS");
     own_domains.extend(reader.list("CORS__ALLOWED_ORIGINS"));
     enrich::Config {
-        trusted_hops: reader.integer("ENRICH__TRUSTED_HOPS", 0),
+        trusted_hops: enrichment::read_trusted_hops(reader),
+        hops_header: enrichment::read_hops_header(reader),
+        platform: enrichment::read_platform(reader),
         trust_geo_headers: reader.boolean("ENRICH__TRUST_GEO_HEADERS"),
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
@@ -299,6 +305,8 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
             })
             .0
             .unwrap_or_default(),
+        ignored_referrers: reader.list("ENRICH__IGNORED_REFERRERS"),
+        ..visitors::read(reader)
     }
 }
 

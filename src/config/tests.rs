@@ -108,8 +108,11 @@ fn each_variable_refuses_nonsense() {
         "DELIVERY__BACKOFF_MAX",
         "DEDUPE__WINDOW",
         "DEDUPE__MAX_ENTRIES",
+        "ENRICH__PLATFORM",
         "ENRICH__TRUSTED_HOPS",
+        "ENRICH__HOPS_HEADER",
         "ENRICH__TRUST_GEO_HEADERS",
+        "ENRICH__IGNORED_REFERRERS",
         "ENRICH__IP",
         "ENRICH__TIME_ZONE",
         "CORS__ALLOWED_ORIGINS",
@@ -148,6 +151,32 @@ fn connections_are_kept_longer_behind_load_balancers() {
         ("APP_CONFIG__HTTP__MAX_CONNECTIONS_PER_IP", "7"),
     ];
     assert_eq!(server(&[hops, own[0], own[1]]), (5, 7));
+}
+
+#[test]
+fn what_is_in_front_decides_whose_word_counts() {
+    use crate::enrich::client_ip::{HopsHeader, Platform, Trust};
+    let trust = |pairs: &[(&str, &str)]| {
+        let config = config(pairs).unwrap();
+        let is_kept = config.server.idle_timeout.as_secs() == 610;
+        (config.enrich.trust(), is_kept)
+    };
+    let google = ("APP_CONFIG__ENRICH__PLATFORM", "google");
+    let hops = ("APP_CONFIG__ENRICH__TRUSTED_HOPS", "3");
+    assert_eq!(trust(&[]), (Trust::default(), false));
+    let (found, is_kept) = trust(&[google]);
+    assert_eq!(
+        (found.platform, found.hops, is_kept),
+        (Platform::Google, 2, true)
+    );
+    assert_eq!(trust(&[google, hops]).0.hops, 3);
+    let (found, is_kept) = trust(&[("APP_CONFIG__ENRICH__PLATFORM", "cloudflare")]);
+    assert_eq!(
+        (found.platform, found.hops, is_kept),
+        (Platform::Cloudflare, 0, true)
+    );
+    let forwarded = ("APP_CONFIG__ENRICH__HOPS_HEADER", "Forwarded");
+    assert_eq!(trust(&[forwarded]).0.header, HopsHeader::Forwarded);
 }
 
 #[test]

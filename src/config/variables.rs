@@ -322,14 +322,29 @@ pub const VARIABLES: &[Variable] = &[
         "where rows go that a destination will never take: a path, an address such as gs://bucket/folder, bigquery (a table <table>_dead_letter beside that of strategy direct), bigquery://project.dataset.table, pubsub://project/topic, or none: with a log in memory their senders get 422; unset: ./data/dead_letter, on Cloud Run bigquery with strategy direct, else none",
     ),
     variable(
+        "ENRICH__PLATFORM",
+        "none",
+        "what is in front of the collector, whose own headers for the client's address and place count: none, google (load balancer), appengine, cloudflare, cloudfront, fastly, vercel, akamai (True-Client-IP); only if nobody can reach the collector past it",
+    ),
+    variable(
         "ENRICH__TRUSTED_HOPS",
-        "0",
-        "proxies in front of the collector that append to X-Forwarded-For; 0: the address of the connection counts",
+        "",
+        "proxies in front of the collector that append to ENRICH__HOPS_HEADER; 0: the address of the connection counts; unset: 2 with ENRICH__PLATFORM=google, else 0",
+    ),
+    variable(
+        "ENRICH__HOPS_HEADER",
+        "x-forwarded-for",
+        "the header to which these proxies append: x-forwarded-for or forwarded (RFC 7239)",
     ),
     variable(
         "ENRICH__TRUST_GEO_HEADERS",
         "true",
-        "take X-Client-Geo-Country, -State, -Region, -City from the request",
+        "take the client's place from the headers of ENRICH__PLATFORM; with none, google and akamai from X-Client-Geo-Country, -State, -Region, -City",
+    ),
+    variable(
+        "ENRICH__GEO_DATABASE",
+        "",
+        "file of a database of cities or countries by address (.mmdb of MaxMind or DB-IP), for what no headers tell; read again when it changes",
     ),
     variable(
         "ENRICH__IP",
@@ -360,6 +375,21 @@ pub const VARIABLES: &[Variable] = &[
         "FILTER__BOTS",
         "keep",
         "what is done with bots: keep (stored, with the evidence), mark (besides, traffic_type is bot) or drop (not stored, counted as filtered)",
+    ),
+    variable(
+        "ENRICH__IGNORED_REFERRERS",
+        "[]",
+        "JSON list of further domains that visitors only come back from (payment, sign-in); their referrers bring nobody",
+    ),
+    variable(
+        "ENRICH__SOURCES",
+        "",
+        "file with a list of search engines, networks, shops, assistants in place of the one that is built in (src/enrich/traffic_source/sources.tsv, which tells the format); read again when it changes",
+    ),
+    variable(
+        "ENRICH__RATES",
+        "",
+        "JSON file with US dollars per unit of a currency, such as {\"EUR\": 1.08}, for the columns *_in_usd; read again when it changes",
     ),
     variable(
         "CORS__ALLOWED_ORIGINS",
@@ -406,6 +436,51 @@ pub const VARIABLES: &[Variable] = &[
         "COOKIE__SAMESITE",
         "none",
         "which sites' requests carry the cookie: none, lax or strict; none is lax where it is not secure",
+    ),
+    variable(
+        "COOKIE__READABLE",
+        "",
+        "name of a second cookie with the same id that scripts can read; unset: there is none",
+    ),
+    variable(
+        "COOKIE__TAKE_GA",
+        "false",
+        "tell a browser that has no cookie __uid__ by that of Google Analytics, _ga, so that visitors stay who they were",
+    ),
+    secret(
+        "SESSION__KEYS",
+        "[]",
+        "JSON list of keys of 16 characters or more by which session cookies are signed and cookieless ids made, the same on all instances; the first is used, further ones are still understood; none: there are no sessions",
+    ),
+    variable(
+        "SESSION__ENABLED",
+        "true",
+        "keep sessions of visitors whose client keeps none, in a signed cookie",
+    ),
+    variable(
+        "SESSION__TIMEOUT",
+        "1800",
+        "seconds without an event after which a session has ended",
+    ),
+    variable(
+        "SESSION__EVENTS",
+        "true",
+        "add rows session_start and first_visit, as GA4 does",
+    ),
+    variable(
+        "CONSENT__GPC",
+        "ignore",
+        "what a browser's Sec-GPC: 1 denies: ignore (nothing), ads (what serves advertising) or all (analytics too)",
+    ),
+    variable(
+        "CONSENT__DNT",
+        "ignore",
+        "what a browser's DNT: 1 denies: ignore, ads or all",
+    ),
+    variable(
+        "CONSENT__COOKIELESS_ID",
+        "false",
+        "give visitors who deny analytics_storage an id for the day, hashed from truncated address, user agent and site, instead of none; needs SESSION__KEYS",
     ),
 ];
 

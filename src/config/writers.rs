@@ -195,10 +195,7 @@ fn read_bigquery(
         "{date}",
     );
     let target = format!("bigquery:{project}.{dataset}.{table}");
-    let file = format!(
-        "{:016x}.jsonl",
-        xxhash_rust::xxh3::xxh3_64(target.as_bytes())
-    );
+    let file = crate::durable::file_stem_of(&target) + ".jsonl";
     let journal = journals.as_ref().map(|folder| folder.join(file));
     crate::writer::bigquery::Config {
         project,
@@ -234,12 +231,19 @@ fn read_delta(reader: &mut Reader) -> crate::writer::delta::Config {
             "must not be on this machine on Cloud Run, whose disk is memory that ends with the instance",
         );
     }
-    crate::writer::delta::Config {
+    let config = crate::writer::delta::Config {
         uri: reader.text("WRITERS__DELTA__URI"),
         commit_interval: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL"),
         commit_interval_max: reader.seconds("WRITERS__DELTA__COMMIT_INTERVAL_MAX"),
         file_retention: reader.seconds("WRITERS__DELTA__FILE_RETENTION"),
         log_retention: reader.seconds("WRITERS__DELTA__LOG_RETENTION"),
         ..crate::writer::delta::Config::default()
+    };
+    if let Err(error) = config.name() {
+        reader.fault(
+            &format!("{PREFIX}WRITERS__DELTA__URI"),
+            format!("is wrong: {error}"),
+        );
     }
+    config
 }

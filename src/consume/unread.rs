@@ -17,9 +17,8 @@ use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::ReceivedMessage;
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::durable::{Disk, DiskFile};
+use crate::durable::{Disk, DiskFile, file_stem_of};
 
 /// A file is not continued beyond this size.
 const FILE_BYTES: u64 = 64 << 20;
@@ -40,7 +39,7 @@ impl Unread {
         let name = format!("consume:{subscription}");
         Self {
             disk,
-            folder: folder.join(format!("{:016x}", xxh3_64(name.as_bytes()))),
+            folder: folder.join(file_stem_of(&name)),
             subscription: subscription.to_owned(),
             file: None,
         }

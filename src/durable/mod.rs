@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+mod names;
 mod real;
 mod sealed;
 mod simulated;
@@ -18,8 +19,9 @@ mod simulated;
 mod tests;
 mod volume;
 
+pub use names::{address_of, file_stem_of};
 pub use real::RealDisk;
-pub use sealed::{NewerVersion, seal, unseal};
+pub use sealed::{NewerVersion, load, seal, store, unseal};
 pub use simulated::{Fault, SimulatedDisk};
 pub use volume::{FileSystem, Volume};
 

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use rustix::fs::Advice;
 
-use super::{Disk, DiskFile, Entry, FileSystem, Lock};
+use super::{Disk, DiskFile, Entry, Lock, Volume};
 
 /// The operating system's disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,8 +87,7 @@ impl Disk for RealDisk {
     }
 
     fn mark(&self, path: &Path) -> io::Result<Option<String>> {
-        // Other file systems may number their files anew whenever they are mounted.
-        if FileSystem::of(path)? != FileSystem::Disk {
+        if !Volume::of(path)?.keeps_numbers() {
             return Ok(None);
         }
         let metadata = fs::metadata(path)?;

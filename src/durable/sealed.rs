@@ -7,9 +7,12 @@
 //! not know are passed over: only what an older program would misread needs a new version.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::{Disk, replace};
 
 /// A file that a newer program wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,11 +37,6 @@ impl NewerVersion {
             )),
             false => Ok(()),
         }
-    }
-
-    /// Whether an error says that a file is of a newer version.
-    pub fn is_in(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<Self>())
     }
 }
 
@@ -68,7 +66,7 @@ pub fn seal<T: Serialize>(value: &T, version: u32) -> io::Result<Vec<u8>> {
 /// The value of a line, with or without its line feed, of any version up to `known`.
 ///
 /// # Errors
-/// It is damaged, of something else, or [newer](NewerVersion).
+/// It is damaged or of something else, which is of kind [`io::ErrorKind::InvalidData`]; or [newer](NewerVersion).
 pub fn unseal<T: DeserializeOwned>(line: &[u8], known: u32) -> io::Result<T> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let end = line.iter().rposition(|byte| *byte == b' ');
@@ -79,9 +77,40 @@ pub fn unseal<T: DeserializeOwned>(line: &[u8], known: u32) -> io::Result<T> {
             "it is damaged: its checksum is another",
         ));
     }
-    let Version { version } = serde_json::from_slice(json)?;
+    let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let Version { version } = serde_json::from_slice(json).map_err(damaged)?;
     NewerVersion::check(version, known)?;
-    Ok(serde_json::from_slice(json)?)
+    serde_json::from_slice(json).map_err(damaged)
+}
+
+/// The value in a file, of any version up to `known`; `None` if there is no file.
+///
+/// # Errors
+/// Those of the disk and of [`unseal`]; they name the file.
+pub fn load<T: DeserializeOwned>(
+    disk: &dyn Disk,
+    path: &Path,
+    known: u32,
+) -> io::Result<Option<T>> {
+    let read = match disk.read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.and_then(|bytes| unseal(&bytes, known)),
+    };
+    read.map(Some)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// Puts a value into a file, in place of the one that is there, durably. Blocks.
+///
+/// # Errors
+/// Those of the disk; the file is then what it was.
+pub fn store<T: Serialize>(
+    disk: &dyn Disk,
+    path: &Path,
+    value: &T,
+    version: u32,
+) -> io::Result<()> {
+    replace(disk, path, &seal(value, version)?)
 }
 
 #[cfg(test)]
@@ -89,6 +118,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::durable::SimulatedDisk;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Value {
@@ -123,13 +153,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_is_loaded_and_errors_name_the_file() {
+        let disk = SimulatedDisk::new();
+        let path = Path::new("/d/a.json");
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        assert_eq!(load::<Value>(&disk, path, 1).unwrap(), None);
+        store(&disk, path, &value(), 2).unwrap();
+        let disk = disk.crash(1);
+        assert_eq!(load(&disk, path, 2).unwrap(), Some(value()));
+        for (bytes, kind) in [
+            (seal(&value(), 2).unwrap(), io::ErrorKind::Unsupported),
+            (b"{}".to_vec(), io::ErrorKind::InvalidData),
+        ] {
+            disk.put(path, &bytes);
+            let error = load::<Value>(&disk, path, 1).unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains("/d/a.json"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_newer_version_is_told_from_damage() {
         let line = seal(&value(), 2).unwrap();
         assert_eq!(unseal::<Value>(&line, 3).unwrap(), value());
         // Whatever else a newer program writes.
         for newer in [line, seal(&BTreeMap::from([("numbers", "x")]), 2).unwrap()] {
             let error = unseal::<Value>(&newer, 1).unwrap_err();
-            assert!(NewerVersion::is_in(&error));
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
             let text = error.to_string();
             assert!(
                 text.contains("format 2") && text.contains("up to 1"),
@@ -138,6 +188,6 @@ mod tests {
         }
         let other = seal(&BTreeMap::from([("a", "x")]), 2).unwrap();
         let error = unseal::<Value>(&other, 2).unwrap_err();
-        assert!(!NewerVersion::is_in(&error), "{error}");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -49,6 +49,9 @@ impl FileSystem {
     }
 }
 
+/// Those that number their files once and for all; others may number them anew whenever they are mounted.
+const NUMBERS_LAST: [&str; 6] = ["ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs"];
+
 /// What a folder lies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
@@ -74,6 +77,13 @@ impl Volume {
             name,
             free_bytes: room.f_bavail.saturating_mul(room.f_frsize),
         })
+    }
+}
+
+impl Volume {
+    /// Whether a file that stays where it is keeps its number.
+    pub fn keeps_numbers(&self) -> bool {
+        NUMBERS_LAST.contains(&self.name.as_str())
     }
 }
 

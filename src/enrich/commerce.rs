@@ -1,25 +1,96 @@
-//! E-commerce totals, from items and parameters, for all intakes alike.
+//! E-commerce totals, from items and parameters, for all intakes alike; amounts in US dollars by a table of rates.
 //!
-//! What the client sent in a column stays. Amounts in US dollars are known where the currency is
-//! USD; no rates are applied, so they are null for other currencies.
+//! What the client sent in a column stays. US dollars are known where the currency is USD, or where the operator gives a
+//! table that has the currency; else they are null. Nothing is fetched, and a rate is that of now, not of the event's day.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use super::explain::{Explanation, Step};
 use super::text_param;
 use crate::schema::{Ecommerce, Event, Item};
 
+/// US dollars per unit of a currency.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rates(HashMap<String, f64>);
+
+/// The text is no table of rates.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRates {
+    /// It is no JSON object of numbers.
+    #[error("it must be a JSON object of numbers, such as {{\"EUR\": 1.08}}: {0}")]
+    Json(#[from] serde_json::Error),
+    /// There is none in it.
+    #[error("there is no currency in it")]
+    Empty,
+    /// One is wrong.
+    #[error(
+        "{0}: must be a currency of three letters, with a number of US dollars above 0 (USD: 1)"
+    )]
+    Rate(String),
+}
+
+impl Rates {
+    /// Reads a JSON object: currency (ISO 4217) → US dollars per unit.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(text: &[u8]) -> Result<Self, BadRates> {
+        let given: HashMap<String, f64> = serde_json::from_slice(text)?;
+        if given.is_empty() {
+            return Err(BadRates::Empty);
+        }
+        let mut rates = HashMap::with_capacity(given.len());
+        for (currency, rate) in given {
+            let is_currency =
+                currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_alphabetic());
+            let code = currency.to_ascii_uppercase();
+            let is_rate = rate.is_finite() && rate > 0.0 && (code != "USD" || rate == 1.0);
+            if !is_currency || !is_rate || rates.insert(code, rate).is_some() {
+                return Err(BadRates::Rate(currency.chars().take(16).collect()));
+            }
+        }
+        Ok(Self(rates))
+    }
+}
+
+/// US dollars per unit of this currency, and what told so.
+fn rate(currency: &str, rates: Option<&Rates>) -> (Option<f64>, &'static str) {
+    let code = currency.trim().to_ascii_uppercase();
+    if code == "USD" {
+        return (Some(1.0), "amounts are in US dollars");
+    }
+    let known = rates.and_then(|rates| rates.0.get(&code)).copied();
+    let rule = match (known, rates) {
+        (Some(_), _) => "rate of the currency",
+        (None, Some(_)) => "no rate of the currency",
+        (None, None) => "no rates are configured",
+    };
+    (known, rule)
+}
+
 /// Fills in what items and parameters tell.
-pub(super) fn fill(event: &mut Event) {
+pub(super) fn fill(event: &mut Event, rates: Option<&Rates>, explanation: &mut Explanation) {
     let is_purchase = matches!(
         event.event_name.as_deref(),
         Some("purchase" | "in_app_purchase")
     );
     let is_refund = event.event_name.as_deref() == Some("refund");
-    let in_usd = text_param(event, "currency")
-        .is_some_and(|currency| currency.trim().eq_ignore_ascii_case("USD"));
+    let currency = text_param(event, "currency");
+    let (rate, rule) = currency.map_or((None, "no currency"), |currency| rate(currency, rates));
+    let in_usd = |amount: Option<f64>| Some(rounded(amount? * rate?)).filter(|usd| usd.is_finite());
     let value = number_param(event, "value");
-    if in_usd {
-        event.event_value_in_usd = event.event_value_in_usd.or(value);
+    event.event_value_in_usd = event.event_value_in_usd.or(in_usd(value));
+
+    for item in &mut event.items {
+        if is_purchase {
+            item.item_revenue = item.item_revenue.or_else(|| amount(item));
+            item.item_revenue_in_usd = item.item_revenue_in_usd.or(in_usd(item.item_revenue));
+        }
+        if is_refund {
+            item.item_refund = item.item_refund.or_else(|| amount(item));
+            item.item_refund_in_usd = item.item_refund_in_usd.or(in_usd(item.item_refund));
+        }
+        item.price_in_usd = item.price_in_usd.or(in_usd(item.price));
     }
 
     let mut totals = event.ecommerce.take().unwrap_or_default();
@@ -41,32 +112,52 @@ pub(super) fn fill(event: &mut Event) {
             .or_else(|| number_param(event, "shipping"));
     }
     if is_purchase {
-        totals.purchase_revenue = totals.purchase_revenue.or(value);
+        let of_items = || sum(event.items.iter().map(|item| item.item_revenue));
+        totals.purchase_revenue = totals.purchase_revenue.or(value).or_else(of_items);
     }
     if is_refund {
-        totals.refund_value = totals.refund_value.or(value);
+        let of_items = || sum(event.items.iter().map(|item| item.item_refund));
+        totals.refund_value = totals.refund_value.or(value).or_else(of_items);
     }
-    if in_usd {
-        totals.purchase_revenue_in_usd = totals.purchase_revenue_in_usd.or(totals.purchase_revenue);
-        totals.refund_value_in_usd = totals.refund_value_in_usd.or(totals.refund_value);
-        totals.shipping_value_in_usd = totals.shipping_value_in_usd.or(totals.shipping_value);
-        totals.tax_value_in_usd = totals.tax_value_in_usd.or(totals.tax_value);
+    for (amount, usd) in [
+        (totals.purchase_revenue, &mut totals.purchase_revenue_in_usd),
+        (totals.refund_value, &mut totals.refund_value_in_usd),
+        (totals.shipping_value, &mut totals.shipping_value_in_usd),
+        (totals.tax_value, &mut totals.tax_value_in_usd),
+    ] {
+        *usd = usd.or(in_usd(amount));
     }
+    explanation.step(|| explained(event, &totals, rule));
     event.ecommerce = (totals != Ecommerce::default()).then_some(totals);
+}
 
-    for item in &mut event.items {
-        if is_purchase {
-            item.item_revenue = item.item_revenue.or_else(|| amount(item));
-        }
-        if is_refund {
-            item.item_refund = item.item_refund.or_else(|| amount(item));
-        }
-        if in_usd {
-            item.price_in_usd = item.price_in_usd.or(item.price);
-            item.item_revenue_in_usd = item.item_revenue_in_usd.or(item.item_revenue);
-            item.item_refund_in_usd = item.item_refund_in_usd.or(item.item_refund);
-        }
-    }
+fn explained(event: &Event, totals: &Ecommerce, rule: &'static str) -> Step {
+    let items = Some(event.items.len()).filter(|items| *items > 0);
+    Step::new("commerce", rule)
+        .saw("currency", text_param(event, "currency"))
+        .saw("value", number_param(event, "value"))
+        .saw("items", items)
+        .filled("event_value_in_usd", event.event_value_in_usd)
+        .filled("ecommerce.total_item_quantity", totals.total_item_quantity)
+        .filled("ecommerce.unique_items", totals.unique_items)
+        .filled("ecommerce.purchase_revenue", totals.purchase_revenue)
+        .filled(
+            "ecommerce.purchase_revenue_in_usd",
+            totals.purchase_revenue_in_usd,
+        )
+        .filled("ecommerce.refund_value", totals.refund_value)
+        .filled("ecommerce.refund_value_in_usd", totals.refund_value_in_usd)
+        .filled("ecommerce.tax_value", totals.tax_value)
+        .filled("ecommerce.shipping_value", totals.shipping_value)
+        .filled("ecommerce.transaction_id", totals.transaction_id.as_ref())
+}
+
+/// Sum of the items' amounts; `None` where one of them is not known.
+fn sum(amounts: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let mut amounts = amounts.peekable();
+    amounts.peek()?;
+    let sum = amounts.sum::<Option<f64>>()?;
+    Some(rounded(sum)).filter(|sum| sum.is_finite())
 }
 
 /// Sum of the quantities; an item without one counts once.
@@ -81,11 +172,16 @@ fn distinct(items: &[Item]) -> usize {
     items.iter().map(key).collect::<HashSet<_>>().len()
 }
 
-/// Price by quantity, to a millionth: without the dust of binary fractions.
+/// Price by quantity, without the dust of binary fractions.
 fn amount(item: &Item) -> Option<f64> {
     let exact = item.price? * item.quantity.unwrap_or(1) as f64;
+    Some(rounded(exact)).filter(|amount| amount.is_finite())
+}
+
+/// To a millionth, where that can be said.
+fn rounded(exact: f64) -> f64 {
     let rounded = (exact * 1e6).round() / 1e6;
-    Some(if rounded.is_finite() { rounded } else { exact }).filter(|amount| amount.is_finite())
+    if rounded.is_finite() { rounded } else { exact }
 }
 
 fn number_param(event: &Event, key: &str) -> Option<f64> {
@@ -186,7 +282,7 @@ mod tests {
             ],
             ..Event::default()
         };
-        fill(&mut event);
+        fill(&mut event, None, &mut Explanation::unasked());
         event
     }
 
@@ -232,6 +328,92 @@ mod tests {
         assert_eq!(event.items[0].price_in_usd, Some(19.99));
     }
 
+    fn sold(name: &str, currency: &str, rates: &str) -> Event {
+        let rates = Rates::read(rates.as_bytes()).unwrap();
+        let mut event = sale(name, "");
+        event.ecommerce = None;
+        event.event_params[0] = param("currency", text(currency));
+        let mut explanation = Explanation::asked();
+        fill(&mut event, Some(&rates), &mut explanation);
+        assert_eq!(explanation.into_steps()[0].step, "commerce");
+        event
+    }
+
+    #[test]
+    fn other_currencies_are_in_dollars_by_their_rate() {
+        let event = sold("purchase", " eur ", r#"{"EUR": 1.25, "jpy": 0.0065}"#);
+        let totals = event.ecommerce.unwrap();
+        assert_eq!(event.event_value_in_usd, Some(87.4625));
+        assert_eq!(totals.purchase_revenue, Some(69.97));
+        assert_eq!(totals.purchase_revenue_in_usd, Some(87.4625));
+        assert_eq!(totals.tax_value_in_usd, Some(6.875));
+        assert_eq!(totals.shipping_value_in_usd, Some(5.0));
+        assert_eq!(totals.refund_value_in_usd, None);
+        assert_eq!(event.items[0].price_in_usd, Some(24.9875));
+        assert_eq!(event.items[0].item_revenue_in_usd, Some(74.9625));
+        assert_eq!(event.items[0].item_refund_in_usd, None);
+
+        let event = sold("refund", "JPY", r#"{"EUR": 1.25, "jpy": 0.0065}"#);
+        assert_eq!(event.items[1].item_refund_in_usd, Some(0.065));
+        assert_eq!(event.ecommerce.unwrap().refund_value_in_usd, Some(0.454805));
+
+        let event = sold("purchase", "GBP", r#"{"EUR": 1.25}"#);
+        assert_eq!(event.event_value_in_usd, None);
+        assert_eq!(event.ecommerce.unwrap().purchase_revenue_in_usd, None);
+        assert_eq!(event.items[0].price_in_usd, None);
+    }
+
+    #[test]
+    fn what_is_no_table_of_rates_is_told() {
+        for (text, told) in [
+            ("", "JSON"),
+            ("[1]", "JSON"),
+            (r#"{"EUR": "1"}"#, "JSON"),
+            (r#"{"EUR": 1e999}"#, "JSON"),
+            ("{}", "no currency"),
+            (r#"{"EUR": 0}"#, "EUR"),
+            (r#"{"EUR": -1}"#, "EUR"),
+            (r#"{"EURO": 1}"#, "EURO"),
+            (r#"{"E1R": 1}"#, "E1R"),
+            (r#"{"USD": 1.1}"#, "USD"),
+            (r#"{"eur": 1, "EUR": 1}"#, "three letters"),
+        ] {
+            let error = Rates::read(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+        assert!(Rates::read(br#"{"USD": 1, "EUR": 1.1}"#).is_ok());
+    }
+
+    #[test]
+    fn totals_are_those_of_the_items_where_no_value_is_sent() {
+        for (name, revenue, refund) in [
+            ("purchase", Some(70.97), None),
+            ("refund", None, Some(70.97)),
+            ("add_to_cart", None, None),
+        ] {
+            let mut event = sale(name, "USD");
+            event.ecommerce = None;
+            event.event_params.truncate(1);
+            fill(&mut event, None, &mut Explanation::unasked());
+            let totals = event.ecommerce.unwrap();
+            assert_eq!(
+                (totals.purchase_revenue, totals.refund_value),
+                (revenue, refund)
+            );
+            assert_eq!(totals.purchase_revenue_in_usd, revenue);
+        }
+        let mut event = sale("purchase", "EUR");
+        event.ecommerce = None;
+        event.event_params.truncate(1);
+        event.items[1] = Item::default();
+        fill(&mut event, None, &mut Explanation::unasked());
+        let totals = event.ecommerce.unwrap();
+        assert_eq!(
+            totals.purchase_revenue, None,
+            "the price of one is not known"
+        );
+    }
+
     #[test]
     fn what_was_sent_stays() {
         let mut event = Event {
@@ -247,7 +429,7 @@ mod tests {
             ..Event::default()
         };
         let sent = event.ecommerce.clone();
-        fill(&mut event);
+        fill(&mut event, None, &mut Explanation::unasked());
         assert_eq!(event.ecommerce, sent);
     }
 
@@ -265,7 +447,7 @@ mod tests {
             event_name: Some("page_view".to_owned()),
             ..Event::default()
         };
-        fill(&mut plain);
+        fill(&mut plain, None, &mut Explanation::unasked());
         assert_eq!(plain.ecommerce, None);
     }
 
@@ -277,7 +459,7 @@ mod tests {
             item("a", f64::MAX, Some(i64::MAX)),
             item("b", 1.0, Some(i64::MAX)),
         ];
-        fill(&mut event);
+        fill(&mut event, None, &mut Explanation::unasked());
         assert_eq!(event.ecommerce.unwrap().total_item_quantity, Some(i64::MAX));
         assert_eq!(event.items[0].item_revenue, None);
     }

@@ -1,23 +1,43 @@
 //! Who sent the event, and which event it is.
+//!
+//! A browser is told by its cookie `__uid__`; where that is missing and the configuration wants it, by Google Analytics' `_ga`, so that
+//! visitors stay who they were after a migration. Reading and setting cookies is the intake's business. Of who denied storage
+//! nothing is told but, where configured, an id for the day (`cookieless`).
 
 use std::borrow::Cow;
 
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::Visit;
+use super::explain::{Explanation, Step};
 use crate::schema::Event;
 
 /// Longest id that is taken from a cookie, in bytes.
 const MAX_COOKIE: usize = 128;
 
-/// The id of the browser: that of its cookie if it has 1 to 128 safe characters, else a new UUID v4.
+/// Where the id of a browser comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// It was made for this request.
+    #[default]
+    New,
+    /// The cookie `__uid__`.
+    Cookie,
+    /// The cookie `_ga`.
+    GoogleAnalytics,
+}
+
+/// The id of a browser, and where it comes from.
 ///
 /// Asked once for a request, so that all its events and the cookie that is set agree.
-pub fn user_pseudo_id(cookie: Option<&str>) -> Cow<'_, str> {
-    match cookie {
-        Some(cookie) if is_safe(cookie) => Cow::Borrowed(cookie),
-        _ => Cow::Owned(Uuid::new_v4().to_string()),
+pub fn user_pseudo_id<'a>(cookie: Option<&'a str>, ga: Option<&'a str>) -> (Cow<'a, str>, Source) {
+    if let Some(cookie) = cookie.filter(|cookie| is_safe(cookie)) {
+        return (Cow::Borrowed(cookie), Source::Cookie);
     }
+    if let Some(client_id) = ga.and_then(client_id) {
+        return (Cow::Borrowed(client_id), Source::GoogleAnalytics);
+    }
+    (Cow::Owned(Uuid::new_v4().to_string()), Source::New)
 }
 
 /// Whether a text can be stored and sent back in a cookie as it stands.
@@ -26,15 +46,67 @@ fn is_safe(cookie: &str) -> bool {
     (1..=MAX_COOKIE).contains(&cookie.len()) && cookie.bytes().all(is_safe_byte)
 }
 
-/// Fills in the ids of browser and event, and the first visit where the browser's id tells it.
-pub(super) fn fill(event: &mut Event, visit: &Visit<'_>) {
+/// The client id in a cookie of Google Analytics, `GA1.2.1234567890.1700000000`: its last two parts, as `user_pseudo_id` has them
+/// in Google's export.
+fn client_id(ga: &str) -> Option<&str> {
+    let mut parts = ga.splitn(3, '.');
+    let (version, depth, id) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_number = |text: &str| {
+        (1..=19).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_version = version.strip_prefix("GA").is_some_and(is_number);
+    // The depth may hold that of a path too: 1-2.
+    let is_depth = depth.len() <= 8 && depth.split('-').all(is_number);
+    let (random, since) = id.split_once('.')?;
+    (is_version && is_depth && is_number(random) && is_number(since)).then_some(id)
+}
+
+/// Fills in the ids of browser and event, and the first visit where the browser's id tells it. `is_allowed`: whether who it is may be stored.
+/// If not, `cookieless` is the id in its place, if there is to be any.
+pub(super) fn fill(
+    event: &mut Event,
+    visit: &Visit<'_>,
+    is_allowed: bool,
+    cookieless: Option<String>,
+    explanation: &mut Explanation,
+) {
+    if event.event_id.is_none() {
+        event.event_id = Some(new_event_id(visit.received_at.0).to_string());
+    }
+    if !is_allowed {
+        event.user_pseudo_id = cookieless;
+        if event.user_pseudo_id.is_some()
+            && let Some(privacy_info) = &mut event.privacy_info
+        {
+            privacy_info.uses_transient_token = Some("Yes".to_owned());
+        }
+        explanation.step(|| {
+            let rule = match &event.user_pseudo_id {
+                Some(_) => "storage is denied: an id for the day, of truncated address, User-Agent and site",
+                None => "storage is denied: nobody",
+            };
+            Step::new("identity", rule).filled("user_pseudo_id", event.user_pseudo_id.as_ref())
+        });
+        return;
+    }
     event.user_pseudo_id = Some(visit.user_pseudo_id.clone().into_owned());
     if event.user_first_touch_timestamp.is_none() {
         event.user_first_touch_timestamp = first_touch(&visit.user_pseudo_id, visit.received_at.0);
     }
-    if event.event_id.is_none() {
-        event.event_id = Some(new_event_id(visit.received_at.0).to_string());
-    }
+    explanation.step(|| {
+        let rule = match visit.user_source {
+            Source::New => "no cookie tells the browser: a new id",
+            Source::Cookie => "the cookie __uid__",
+            Source::GoogleAnalytics => "the cookie _ga, for there is no __uid__",
+        };
+        Step::new("identity", rule)
+            .filled("user_pseudo_id", event.user_pseudo_id.as_ref())
+            .filled(
+                "user_first_touch_timestamp",
+                event.user_first_touch_timestamp,
+            )
+            .filled("event_id", event.event_id.as_ref())
+    });
 }
 
 /// A UUID v7 of the time of receipt, so that ids sort as their events came.
@@ -44,15 +116,19 @@ fn new_event_id(received_at: i64) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, micros / 1_000_000, nanos))
 }
 
-/// When the tag made the id: its ids begin with milliseconds, `1795240678562.716274139.458749906.348518192`.
-fn first_touch(user_pseudo_id: &str, received_at: i64) -> Option<i64> {
+/// When the id was made, where it tells: those of the tag begin with milliseconds, `1795240678562.716274139.458749906.348518192`, those of
+/// Google Analytics end with seconds, `1234567890.1700000000`. Microseconds.
+pub(super) fn first_touch(user_pseudo_id: &str, received_at: i64) -> Option<i64> {
     /// 2015-01-01: there were no such tags before.
     const OLDEST: i64 = 1_420_070_400_000_000;
-    let (millis, rest) = user_pseudo_id.split_once('.')?;
-    if millis.len() != 13 || rest.split('.').count() != 3 {
-        return None;
-    }
-    let micros = millis.parse::<i64>().ok()?.checked_mul(1000)?;
+    let (first, rest) = user_pseudo_id.split_once('.')?;
+    let micros = match (first.len(), rest.split('.').count()) {
+        (13, 3) => first.parse::<i64>().ok()?.checked_mul(1_000)?,
+        (_, 1) if rest.len() == 10 && first.parse::<u64>().is_ok() => {
+            rest.parse::<i64>().ok()?.checked_mul(1_000_000)?
+        }
+        _ => return None,
+    };
     (OLDEST..=received_at).contains(&micros).then_some(micros)
 }
 
@@ -69,7 +145,10 @@ mod tests {
             "srv.1700000000.1",
             &"x".repeat(128),
         ] {
-            assert_eq!(user_pseudo_id(Some(safe)), safe);
+            assert_eq!(
+                user_pseudo_id(Some(safe), None),
+                (safe.into(), Source::Cookie)
+            );
         }
         for unsafe_cookie in [
             "",
@@ -83,14 +162,39 @@ mod tests {
             "<x>",
             &"x".repeat(129),
         ] {
-            let id = user_pseudo_id(Some(unsafe_cookie));
+            let (id, source) = user_pseudo_id(Some(unsafe_cookie), None);
+            assert_eq!(source, Source::New);
             assert_eq!(
                 Uuid::parse_str(&id).unwrap().get_version_num(),
                 4,
                 "{unsafe_cookie:?}"
             );
         }
-        assert_ne!(user_pseudo_id(None), user_pseudo_id(None));
+        assert_ne!(user_pseudo_id(None, None), user_pseudo_id(None, None));
+    }
+
+    #[test]
+    fn a_cookie_of_google_analytics_stands_in_for_a_missing_one() {
+        for (ga, id) in [
+            ("GA1.2.1234567890.1700000000", Some("1234567890.1700000000")),
+            ("GA1.1-2.1.2", Some("1.2")),
+            ("GA1.1.1234567890.1700000000.5", None),
+            ("GA1.1.1234567890", None),
+            ("GS1.1.1700000000.1.0.1700000000.0.0.0", None),
+            ("GA1.1.<x>.1700000000", None),
+            ("GA1.1..1700000000", None),
+            ("GA.1.1.2", None),
+            ("GA1..1.2", None),
+            ("", None),
+        ] {
+            let (found, source) = user_pseudo_id(None, Some(ga));
+            match id {
+                Some(id) => assert_eq!((&*found, source), (id, Source::GoogleAnalytics), "{ga}"),
+                None => assert_eq!(source, Source::New, "{ga}"),
+            }
+        }
+        let (found, source) = user_pseudo_id(Some("mine"), Some("GA1.2.1.2"));
+        assert_eq!((&*found, source), ("mine", Source::Cookie));
     }
 
     #[test]
@@ -101,7 +205,7 @@ mod tests {
             ..Visit::default()
         };
         let mut event = Event::default();
-        fill(&mut event, &visit);
+        fill(&mut event, &visit, true, None, &mut Explanation::unasked());
         let id = Uuid::parse_str(event.event_id.as_deref().unwrap()).unwrap();
         assert_eq!(id.get_version_num(), 7);
         assert_eq!(
@@ -110,7 +214,7 @@ mod tests {
         );
 
         event.event_id = Some("mine".to_owned());
-        fill(&mut event, &visit);
+        fill(&mut event, &visit, true, None, &mut Explanation::unasked());
         assert_eq!(event.event_id.as_deref(), Some("mine"));
         assert_eq!(event.user_pseudo_id.as_deref(), Some("u"));
     }
@@ -120,10 +224,14 @@ mod tests {
         let now = 1_795_300_000_000_000;
         let tag = "1795240678562.716274139.458749906.348518192";
         assert_eq!(first_touch(tag, now), Some(1_795_240_678_562_000));
+        let ga = "1234567890.1795240678";
+        assert_eq!(first_touch(ga, now), Some(1_795_240_678_000_000));
         for other in [
             "",
             "x",
             "1795240678562.1",
+            "x.1795240678",
+            "1234567890.9995240678",
             "9995240678562.1.2.3",
             "0000000000001.1.2.3",
             "1795240678562.1.2.3.4",

@@ -4,27 +4,41 @@
 //! nothing of HTTP but the values of headers, which the intake puts into a [`Visit`]. A bad header or
 //! address never costs an event: what cannot be understood stays null or becomes a warning.
 
-use http::header;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
 
 use crate::clock::Micros;
 use crate::schema::{Collector, Device, Event, EventDimensions, WebInfo};
 
+use self::client_ip::{HopsHeader, Platform, Trust};
+use self::cookieless::Cookieless;
 use self::explain::{Explanation, Step};
+use self::reference::Reference;
+use self::traffic_source::Lists;
 
 pub mod bots;
 pub mod client_ip;
-mod commerce;
+pub mod commerce;
+pub mod consent;
+mod cookieless;
 pub mod device;
 pub mod explain;
 pub mod geo;
 pub mod identity;
+mod key;
 mod language;
+pub mod reference;
+pub mod session;
 mod time;
-mod traffic_source;
+pub mod traffic_source;
 mod url;
 mod visit;
+mod visitor;
 
 pub use device::hints::ClientHints;
+pub use key::Key;
 pub use visit::Visit;
 
 /// Most warnings that a row holds.
@@ -36,9 +50,13 @@ const MAX_USER_AGENT: usize = 2048;
 /// How events are enriched.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Proxies in front of the collector that append to X-Forwarded-For; with 0 the connection's address counts.
+    /// Proxies in front of the collector that append to the header; with 0 the connection's address counts.
     pub trusted_hops: usize,
-    /// Whether the X-Client-Geo headers come from the own load balancer.
+    /// The header to which they append.
+    pub hops_header: HopsHeader,
+    /// What is in front and writes headers of its own.
+    pub platform: Platform,
+    /// Whether the headers that tell a place come from it.
     pub trust_geo_headers: bool,
     /// What of the client's address is stored.
     pub ip: IpPolicy,
@@ -48,17 +66,48 @@ pub struct Config {
     pub own_domains: Vec<String>,
     /// What is done with bots.
     pub bots: bots::BotPolicy,
+    /// Domains whose referrers bring nobody, besides those of the list of sources.
+    pub ignored_referrers: Vec<String>,
+    /// How consent is found.
+    pub consent: consent::Config,
+    /// By which session cookies are signed and cookieless ids hashed; the first is used, further ones are still understood.
+    pub keys: Vec<Key>,
+    /// How sessions are kept.
+    pub session: session::Config,
+    /// Whether who denies storage gets an id for the day.
+    pub has_cookieless_ids: bool,
+    /// Whether the cookie of Google Analytics tells a browser that has none of ours.
+    pub takes_ga_cookie: bool,
+}
+
+impl Config {
+    /// Whose word on the client's address counts.
+    pub fn trust(&self) -> Trust {
+        Trust {
+            platform: self.platform,
+            hops: self.trusted_hops,
+            header: self.hops_header,
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             trusted_hops: 0,
+            hops_header: HopsHeader::default(),
+            platform: Platform::default(),
             trust_geo_headers: true,
             ip: IpPolicy::default(),
             time_zone: jiff::tz::TimeZone::UTC,
             own_domains: Vec::new(),
             bots: bots::BotPolicy::default(),
+            ignored_referrers: Vec::new(),
+            consent: consent::Config::default(),
+            keys: Vec::new(),
+            session: session::Config::default(),
+            has_cookieless_ids: false,
+            takes_ga_cookie: false,
         }
     }
 }
@@ -75,27 +124,55 @@ pub enum IpPolicy {
     None,
 }
 
+impl IpPolicy {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Truncated => "truncated",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Enriches events. One is made at start and shared.
 #[derive(Debug)]
 pub struct Enricher {
+    trust: Trust,
     trust_geo_headers: bool,
     ip: IpPolicy,
     time_zone: jiff::tz::TimeZone,
-    own_domains: traffic_source::OwnDomains,
+    sources: traffic_source::Rules,
+    lists: Arc<Lists>,
+    reference: Arc<Reference>,
     devices: device::Devices,
     bots: bots::Bots,
+    consent: consent::Config,
+    cookieless: Option<Cookieless>,
+    sessions: Option<session::Sessions>,
+    takes_ga_cookie: bool,
 }
 
 impl Enricher {
-    /// An enricher that knows devices by `woothee` and no data centres.
+    /// An enricher that knows devices by `woothee`, no data centres, and nothing to look things up in but what is built in.
     pub fn new(config: Config) -> Self {
         Self {
+            trust: config.trust(),
             trust_geo_headers: config.trust_geo_headers,
             ip: config.ip,
             time_zone: config.time_zone,
-            own_domains: traffic_source::OwnDomains::new(&config.own_domains),
+            sources: traffic_source::Rules::new(&config.own_domains, &config.ignored_referrers),
+            lists: Lists::built_in(),
+            reference: Arc::default(),
             devices: device::Devices::default(),
             bots: bots::Bots::new(config.bots),
+            consent: config.consent,
+            cookieless: config
+                .keys
+                .first()
+                .filter(|_| config.has_cookieless_ids)
+                .map(|key| Cookieless::new(key.clone(), config.session.pause)),
+            sessions: session::Sessions::new(&config.keys, config.session),
+            takes_ga_cookie: config.takes_ga_cookie,
         }
     }
 
@@ -118,6 +195,22 @@ impl Enricher {
         self.bots.drops(event)
     }
 
+    /// What it looks things up in, to be replaced.
+    pub fn reference(&self) -> Arc<Reference> {
+        Arc::clone(&self.reference)
+    }
+
+    /// The address of the client, by the headers that are trusted and the connection.
+    pub fn client_ip(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
+        self.trust.client_ip(headers, peer)
+    }
+
+    /// The list of sources that counts now.
+    fn lists(&self) -> Arc<Lists> {
+        let replaced = self.reference.lists.get();
+        replaced.unwrap_or_else(|| Arc::clone(&self.lists))
+    }
+
     /// Fills in all that can be known of an event. `client_timestamp` is when it happened by the client's clock, if it said so.
     pub fn event(
         &self,
@@ -128,22 +221,45 @@ impl Enricher {
     ) {
         event.platform = Some("WEB".to_owned());
         event.stream_id = Some(visit.stream_id.clone().into_owned());
+        let is_allowed = self.consent.fill(event, visit, explanation);
         event.ip = client_ip::stored(visit.client_ip, self.ip);
         explanation.step(|| {
-            Step::new("client_ip", format!("ENRICH__IP is {:?}", self.ip))
-                .saw("the client's address", visit.client_ip)
+            let step = self.trust.explained(visit.headers);
+            step.saw("client's address", visit.client_ip)
+                .saw("ENRICH__IP", Some(self.ip.name()))
                 .filled("ip", event.ip.as_ref())
         });
 
         time::stamp(event, visit.received_at, client_timestamp, &self.time_zone);
-        identity::fill(event, visit);
+        explanation.step(|| time::explained(event, visit.received_at, client_timestamp));
+        let cookieless = match is_allowed {
+            true => None,
+            false => self.cookieless_id(event, visit),
+        };
+        identity::fill(event, visit, is_allowed, cookieless, explanation);
 
         self.fill_device(event, visit, explanation);
-        if self.trust_geo_headers {
-            geo::fill(event, visit);
+        explanation.step(|| {
+            let device = event.device.as_ref();
+            Step::new("language", "the language of the highest weight")
+                .saw(
+                    "Accept-Language",
+                    visit.header(&header::ACCEPT_LANGUAGE).as_deref(),
+                )
+                .filled(
+                    "device.language",
+                    device.and_then(|device| device.language.as_ref()),
+                )
+        });
+        let platform = self.trust_geo_headers.then_some(self.trust.platform);
+        let places = self.reference.places.get();
+        geo::fill(event, visit, platform, places.as_deref(), explanation);
+        self.fill_page(event, explanation);
+        let rates = self.reference.rates.get();
+        commerce::fill(event, rates.as_deref(), explanation);
+        if !is_allowed {
+            consent::redact(event);
         }
-        self.fill_page(event);
-        commerce::fill(event);
     }
 
     fn fill_device(&self, event: &mut Event, visit: &Visit<'_>, explanation: &mut Explanation) {
@@ -168,14 +284,8 @@ impl Enricher {
     }
 
     /// All that the address of the page tells: host, campaign, click ids.
-    fn fill_page(&self, event: &mut Event) {
-        let page = traffic_source::Page::of(event);
-        let (source, click_ids) = traffic_source::collected(&page, &self.own_domains);
-        let hostname = page.hostname();
-        event.collected_traffic_source = source;
-        if !click_ids.is_empty() {
-            collector(event).click_ids = click_ids;
-        }
+    fn fill_page(&self, event: &mut Event, explanation: &mut Explanation) {
+        let hostname = traffic_source::fill(event, &self.sources, &self.lists(), explanation);
         let Some(hostname) = hostname else { return };
         let web_info = event
             .device
@@ -288,7 +398,7 @@ mod tests {
     #[test]
     fn geo_headers_count_only_where_they_are_trusted() {
         let visit = Visit {
-            headers: &headers([(geo::COUNTRY, "UA")]),
+            headers: &headers([(http::HeaderName::from_static("x-client-geo-country"), "UA")]),
             ..Visit::default()
         };
         assert!(enriched(Config::default(), &visit).geo.is_some());

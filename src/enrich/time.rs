@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::explain::Step;
 use super::warn;
 use crate::clock::Micros;
 use crate::schema::Event;
@@ -50,12 +51,28 @@ pub(super) fn stamp(
     event.date = Some(days);
 }
 
+/// Which time counted.
+pub(super) fn explained(event: &Event, received_at: Micros, client: Option<Micros>) -> Step {
+    let rule = match client {
+        None => "the time of receipt, for the client sent none",
+        Some(client) if is_plausible(client, received_at) => "the client's time",
+        Some(_) => {
+            "the time of receipt, for the client's is not within the last 72 hours and 5 minutes ahead"
+        }
+    };
+    Step::new("time", rule)
+        .saw("timestamp_micros", client.map(|client| client.0))
+        .saw("time of receipt", Some(received_at.0))
+        .filled("event_timestamp", event.event_timestamp)
+        .filled("event_date", event.event_date.as_ref())
+}
+
 fn is_plausible(client: Micros, received_at: Micros) -> bool {
     client >= received_at.before(MAX_AGE) && client.since(received_at) <= MAX_AHEAD
 }
 
 /// The day in the zone, also as days since 1970-01-01; `None` beyond the years that a calendar knows.
-fn day(micros: Micros, zone: &TimeZone) -> Option<(Date, i32)> {
+pub(super) fn day(micros: Micros, zone: &TimeZone) -> Option<(Date, i32)> {
     let timestamp = Timestamp::from_microsecond(micros.0).ok()?;
     let offset = zone.to_offset(timestamp);
     let local_seconds = micros.0.div_euclid(MICROS_PER_SECOND) + i64::from(offset.seconds());

@@ -1,89 +1,31 @@
-//! The source that brought a page view: campaign parameters, click ids, referrer.
+//! The source that brought a page view: campaign parameters, click ids, referrer; and its channel group.
 //!
-//! Read from the parameters `page_location` and `page_referrer` only. A source is named by
-//! `utm_source`, else by the click id of a search ad (`google / cpc`, an approximation: the network
-//! of an ad cannot be seen), else by a referrer that is not the site itself. There is no
-//! `(direct)`: what is not known is null.
+//! Read from the parameters `page_location`, `page_referrer` and `ignore_referrer` only. A source is named by
+//! `utm_source`, else by the click id of an ad (an approximation: the network of an ad cannot be seen), else by a
+//! referrer that is not the site itself, else by a click id that other links have too. There is no `(direct)`: what is
+//! not known of an event is null. Sessions and users keep a [`Source`] and ask [`channel_group`] themselves.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
+use super::explain::{Explanation, Step};
+use super::{collector, text_param, url};
+use crate::schema::{CollectedTrafficSource, CollectorTrafficSource, Event};
 
-use super::{text_param, url};
-use crate::schema::{ClickId, CollectedTrafficSource, Event};
+mod campaign;
+mod channel;
+mod lists;
+mod referrer;
 
-/// Campaign parameters, in the order of [`Campaign`].
-const UTM: [&str; 9] = [
-    "utm_id",
-    "utm_campaign",
-    "utm_source",
-    "utm_medium",
-    "utm_term",
-    "utm_content",
-    "utm_source_platform",
-    "utm_creative_format",
-    "utm_marketing_tactic",
-];
+pub use channel::{ChannelGroup, Source, channel_group};
+pub use lists::{BadList, Kind, Lists, Site};
 
-/// Parameters by which ad systems find a click again.
-const CLICK_IDS: [&str; 14] = [
-    "gclid",
-    "dclid",
-    "srsltid",
-    "gbraid",
-    "wbraid",
-    "fbclid",
-    "msclkid",
-    "ttclid",
-    "twclid",
-    "li_fat_id",
-    "sccid",
-    "epik",
-    "rdt_cid",
-    "yclid",
-];
-
-/// Search engines: what a host is or ends with, and the name of the source.
-const ENGINES: [(&str, &str); 20] = [
-    ("bing.com", "bing"),
-    ("duckduckgo.com", "duckduckgo"),
-    ("search.yahoo.com", "yahoo"),
-    ("search.yahoo.co.jp", "yahoo"),
-    ("yandex.ru", "yandex"),
-    ("yandex.com", "yandex"),
-    ("yandex.kz", "yandex"),
-    ("ya.ru", "yandex"),
-    ("baidu.com", "baidu"),
-    ("ecosia.org", "ecosia"),
-    ("qwant.com", "qwant"),
-    ("search.brave.com", "brave"),
-    ("startpage.com", "startpage"),
-    ("search.seznam.cz", "seznam"),
-    ("search.naver.com", "naver"),
-    ("sogou.com", "sogou"),
-    ("so.com", "360"),
-    ("ask.com", "ask"),
-    ("search.aol.com", "aol"),
-    ("com.google.android.googlequicksearchbox", "google"),
-];
-
-/// Registrable domains of the owner.
-#[derive(Debug)]
-pub(super) struct OwnDomains(HashSet<String>);
-
-impl OwnDomains {
-    /// From domains or origins such as `https://shop.example.com`.
-    pub(super) fn new(domains: &[String]) -> Self {
-        let host = |text: &String| url::host(text).or_else(|| url::host_name(text));
-        let domains = domains.iter().filter_map(host);
-        Self(domains.map(|host| registrable(&host).to_owned()).collect())
-    }
-}
+use campaign::Campaign;
+use referrer::{Domains, Referrer};
 
 /// What an event says of its page.
 #[derive(Debug)]
 pub(super) struct Page<'e> {
     location: &'e str,
     host: Option<String>,
+    /// The host (or app) that linked to it, if the page lets it count.
     referrer: Option<String>,
 }
 
@@ -92,10 +34,11 @@ impl<'e> Page<'e> {
     pub(super) fn of(event: &'e Event) -> Self {
         let location = text_param(event, "page_location").unwrap_or_default();
         let named = || text_param(event, "page_hostname").and_then(url::host_name);
+        let referrer = text_param(event, "page_referrer").and_then(url::host);
         Self {
             location,
             host: url::host(location).or_else(named),
-            referrer: text_param(event, "page_referrer").and_then(url::host),
+            referrer: referrer.filter(|_| !ignores_referrer(event)),
         }
     }
 
@@ -103,158 +46,195 @@ impl<'e> Page<'e> {
     pub(super) fn hostname(&self) -> Option<String> {
         self.host.clone()
     }
+}
 
-    /// The host that linked to the page, if it is another site.
-    fn external_referrer(&self, own: &OwnDomains) -> Option<&str> {
-        let referrer = self.referrer.as_deref()?;
-        let domain = registrable(referrer);
-        let same_site = self
-            .host
-            .as_deref()
-            .is_some_and(|host| registrable(host) == domain);
-        (!same_site && !own.0.contains(domain)).then_some(referrer)
+/// Whether the page says that its referrer does not count, as gtag.js does by the parameter `ignore_referrer`.
+fn ignores_referrer(event: &Event) -> bool {
+    let mut params = event.event_params.iter().rev();
+    let param = params.find(|param| param.key.as_deref() == Some("ignore_referrer"));
+    let Some(value) = param.and_then(|param| param.value.as_ref()) else {
+        return false;
+    };
+    let text = value.string_value.as_deref();
+    value.int_value == Some(1) || matches!(text, Some("true" | "1"))
+}
+
+/// What sources are told by.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    own: Domains,
+    ignored: Domains,
+}
+
+impl Rules {
+    /// `own`: domains or origins of the owner. `ignored`: those whose referrers bring nobody, besides those of the list.
+    pub(super) fn new(own: &[String], ignored: &[String]) -> Self {
+        Self {
+            own: Domains::new(own),
+            ignored: Domains::new(ignored),
+        }
+    }
+}
+
+/// Fills in the source of a page view, its click ids, its channel group and what the referrer is. The host of the page is the answer.
+pub(super) fn fill(
+    event: &mut Event,
+    rules: &Rules,
+    lists: &Lists,
+    explanation: &mut Explanation,
+) -> Option<String> {
+    let page = Page::of(event);
+    let hostname = page.hostname();
+    let campaign = Campaign::of(page.location);
+    let host = page.referrer.as_deref();
+    let referrer = host.map(|host| {
+        Referrer::of(
+            host,
+            page.host.as_deref(),
+            &rules.own,
+            &rules.ignored,
+            lists,
+        )
+    });
+    let named = Named::of(&campaign, host.zip(referrer), lists);
+    let source = named.source(&campaign);
+    let group = (source.manual_source.is_some() || source.manual_medium.is_some())
+        .then(|| channel_group(Source::from(&source), lists).name());
+    explanation.step(|| {
+        let seen = |step: Step, (name, value): (&'static str, &str)| step.saw(name, Some(value));
+        let step = Step::new("traffic_source", named.rule)
+            .saw("page_referrer", host)
+            .saw("class of the referrer", referrer.map(Referrer::class));
+        campaign
+            .found()
+            .fold(step, seen)
+            .filled(
+                "collected_traffic_source.manual_source",
+                source.manual_source.as_ref(),
+            )
+            .filled(
+                "collected_traffic_source.manual_medium",
+                source.manual_medium.as_ref(),
+            )
+            .filled(
+                "collected_traffic_source.manual_campaign_name",
+                source.manual_campaign_name.as_ref(),
+            )
+            .filled("collector.traffic_source.channel_group", group)
+    });
+
+    let told = CollectorTrafficSource {
+        channel_group: group.map(str::to_owned),
+        referrer_class: referrer.map(|referrer| referrer.class().to_owned()),
+        referrer_name: referrer.and_then(Referrer::name).map(str::to_owned),
+    };
+    let click_ids = campaign.into_click_ids();
+    event.collected_traffic_source =
+        (source != CollectedTrafficSource::default()).then_some(source);
+    if !click_ids.is_empty() {
+        collector(event).click_ids = click_ids;
+    }
+    if told != CollectorTrafficSource::default() {
+        collector(event).traffic_source = Some(told);
+    }
+    hostname
+}
+
+/// What names a source, and the rule by which.
+#[derive(Debug, Default)]
+struct Named<'n> {
+    source: Option<&'n str>,
+    medium: Option<&'n str>,
+    campaign: Option<&'n str>,
+    platform: Option<&'n str>,
+    rule: &'static str,
+}
+
+impl<'n> Named<'n> {
+    fn of(
+        campaign: &'n Campaign<'_>,
+        referrer: Option<(&'n str, Referrer<'n>)>,
+        lists: &Lists,
+    ) -> Self {
+        let [_, _, source, medium, ..] = campaign.utm();
+        if let Some(source) = source {
+            // Assistants tag their links by that alone.
+            let site = lists.site(&lists::lower(source.trim()));
+            let is_ai = site.is_some_and(|site| site.kind == Kind::Ai);
+            return Self {
+                source: Some(source),
+                medium: is_ai.then_some("ai-assistant"),
+                rule: if is_ai {
+                    "utm_source, an assistant"
+                } else {
+                    "utm_source"
+                },
+                ..Self::default()
+            };
+        }
+        if let Some((_, source, implied)) = campaign.paid_click() {
+            return Self {
+                source: Some(source),
+                medium: Some(implied),
+                rule: "click id of an ad",
+                ..Self::default()
+            };
+        }
+        let brought = referrer.and_then(|(host, referrer)| referrer.brings(host));
+        if let Some([source, implied, name]) = brought {
+            // With a medium of its own the campaign is not the one that the referrer stands for.
+            let name = medium.is_none().then_some(name);
+            return Self {
+                source: Some(source),
+                medium: Some(implied),
+                campaign: name,
+                rule: "referrer",
+                ..Self::default()
+            };
+        }
+        if let Some((name, source, implied)) = campaign.tagged_click() {
+            return Self {
+                source: Some(source),
+                medium: Some(implied),
+                platform: (name == "srsltid").then_some("Shopping Free Listings"),
+                rule: "click id of a link",
+                ..Self::default()
+            };
+        }
+        Self {
+            rule: "nothing names a source",
+            ..Self::default()
+        }
+    }
+
+    /// The row's source: what the campaign says, else what was found here.
+    fn source(&self, campaign: &Campaign<'_>) -> CollectedTrafficSource {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let [id, name, _, medium, term, content, platform, format, tactic] = campaign.utm();
+        CollectedTrafficSource {
+            manual_campaign_id: text(id),
+            manual_campaign_name: text(name.or(self.campaign)),
+            manual_source: text(self.source),
+            manual_medium: text(medium.or(self.medium)),
+            manual_term: text(term),
+            manual_content: text(content),
+            manual_source_platform: text(platform.or(self.platform)),
+            manual_creative_format: text(format),
+            manual_marketing_tactic: text(tactic),
+            gclid: text(campaign.click_id("gclid")),
+            dclid: text(campaign.click_id("dclid")),
+            srsltid: text(campaign.click_id("srsltid")),
+        }
     }
 }
 
 /// The domain below a public suffix, private suffixes included; the host itself where there is none (addresses, localhost).
 fn registrable(host: &str) -> &str {
-    if host.parse::<std::net::IpAddr>().is_ok() {
+    let may_be_address = host.ends_with(|last: char| last.is_ascii_digit()) || host.contains(':');
+    if may_be_address && host.parse::<std::net::IpAddr>().is_ok() {
         return host;
     }
     psl::domain_str(host).unwrap_or(host)
-}
-
-/// The values of the known parameters of an address. Of parameters that come twice the last counts.
-#[derive(Debug, Default)]
-struct Campaign<'u> {
-    utm: [Option<Cow<'u, str>>; UTM.len()],
-    click_ids: [Option<Cow<'u, str>>; CLICK_IDS.len()],
-}
-
-impl<'u> Campaign<'u> {
-    fn of(location: &'u str) -> Self {
-        let mut campaign = Self::default();
-        for (key, value) in url::query(location) {
-            let key = url::decode(key);
-            let place = |names: &[&str]| {
-                names
-                    .iter()
-                    .position(|name| name.eq_ignore_ascii_case(&key))
-            };
-            let slot = if let Some(place) = place(&UTM) {
-                &mut campaign.utm[place]
-            } else if let Some(place) = place(&CLICK_IDS) {
-                &mut campaign.click_ids[place]
-            } else {
-                continue;
-            };
-            let value = url::decode(value);
-            if !value.trim().is_empty() {
-                *slot = Some(value);
-            }
-        }
-        campaign
-    }
-
-    fn click_id(&self, name: &str) -> Option<String> {
-        let place = CLICK_IDS.iter().position(|known| *known == name)?;
-        self.click_ids[place].as_deref().map(str::to_owned)
-    }
-
-    /// The advertiser whose click id stands for a paid click on its search pages.
-    fn search_ad(&self) -> Option<&'static str> {
-        let has = |name| {
-            CLICK_IDS
-                .iter()
-                .zip(&self.click_ids)
-                .any(|(known, id)| *known == name && id.is_some())
-        };
-        if ["gclid", "gbraid", "wbraid"].into_iter().any(has) {
-            return Some("google");
-        }
-        has("msclkid").then_some("bing")
-    }
-}
-
-/// The source that brought the page view (null if nothing is known), and all click ids of its address.
-pub(super) fn collected(
-    page: &Page<'_>,
-    own: &OwnDomains,
-) -> (Option<CollectedTrafficSource>, Vec<ClickId>) {
-    let campaign = Campaign::of(page.location);
-    let (found_source, found_medium) = source_and_medium(&campaign, page, own);
-    let [id, name, _, _, term, content, platform, format, tactic] = campaign
-        .utm
-        .each_ref()
-        .map(|value| value.as_deref().map(str::to_owned));
-    let source = CollectedTrafficSource {
-        manual_campaign_id: id,
-        manual_campaign_name: name,
-        manual_source: found_source,
-        manual_medium: found_medium,
-        manual_term: term,
-        manual_content: content,
-        manual_source_platform: platform,
-        manual_creative_format: format,
-        manual_marketing_tactic: tactic,
-        gclid: campaign.click_id("gclid"),
-        dclid: campaign.click_id("dclid"),
-        srsltid: campaign.click_id("srsltid"),
-    };
-    let found = CLICK_IDS
-        .iter()
-        .zip(campaign.click_ids)
-        .filter_map(|(name, id)| Some((*name, id?)));
-    let click_ids = found.map(|(name, id)| ClickId {
-        key: Some(name.to_owned()),
-        value: Some(id.into_owned()),
-    });
-    let known = source != CollectedTrafficSource::default();
-    (known.then_some(source), click_ids.collect())
-}
-
-/// Source and medium. A medium is assumed only for a source that was not named by `utm_source`.
-fn source_and_medium(
-    campaign: &Campaign<'_>,
-    page: &Page<'_>,
-    own: &OwnDomains,
-) -> (Option<String>, Option<String>) {
-    let [_, _, source, medium, ..] = &campaign.utm;
-    let medium = medium.as_deref();
-    let (source, medium) = if let Some(source) = source.as_deref() {
-        (Some(source), medium)
-    } else if let Some(source) = campaign.search_ad() {
-        (Some(source), medium.or(Some("cpc")))
-    } else if let Some(referrer) = page.external_referrer(own) {
-        match engine(referrer) {
-            Some(engine) => (Some(engine), medium.or(Some("organic"))),
-            None => (Some(referrer), medium.or(Some("referral"))),
-        }
-    } else {
-        (None, medium)
-    };
-    (source.map(str::to_owned), medium.map(str::to_owned))
-}
-
-/// The name of the search engine whose results pages are on this host.
-fn engine(host: &str) -> Option<&'static str> {
-    let bare = host.strip_prefix("www.").unwrap_or(host);
-    if bare.starts_with("google.") && registrable(bare) == bare {
-        return Some("google");
-    }
-    let is_on = |domain: &str| {
-        let subdomain = bare
-            .strip_suffix(domain)
-            .and_then(|rest| rest.strip_suffix('.'));
-        bare == domain
-            || subdomain.is_some_and(|subdomain| {
-                matches!(subdomain, "m" | "cn" | "html" | "lite") || domain.starts_with("search.")
-            })
-    };
-    ENGINES
-        .iter()
-        .find(|(domain, _)| is_on(domain))
-        .map(|(_, name)| *name)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Splits addresses of pages into the two parts that matter here: host and query.
+//! Splits addresses of pages into the two parts that matter here: host and parameters.
 //!
 //! It takes any text and never fails: what has no host that could be one has none. It does not
 //! resolve, normalise or check the rest.
@@ -32,27 +32,39 @@ pub(super) fn host(url: &str) -> Option<String> {
 /// A text as a host name, in lower case and without final dot, if it can be one.
 pub(super) fn host_name(text: &str) -> Option<String> {
     let host = text.trim_end_matches('.');
-    let is_part = |c: char| {
-        c.is_ascii_alphanumeric() || "-._".contains(c) || (!c.is_ascii() && c.is_alphanumeric())
+    if host.is_empty() || host.len() > MAX_HOST {
+        return None;
+    }
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if host.is_ascii() {
+        return host.bytes().all(is_part).then(|| host.to_ascii_lowercase());
+    }
+    let is_part = |c: char| match u8::try_from(c) {
+        Ok(byte) if byte.is_ascii() => is_part(byte),
+        _ => c.is_alphanumeric(),
     };
-    let is_host = !host.is_empty() && host.len() <= MAX_HOST && host.chars().all(is_part);
-    is_host.then(|| host.to_lowercase())
+    host.chars().all(is_part).then(|| host.to_lowercase())
 }
 
-/// The parameters of an address's query with a value that is not blank, in order, not decoded. The fragment does not count.
-pub(super) fn query(url: &str) -> impl Iterator<Item = (&str, &str)> {
-    let address = url.split('#').next().unwrap_or_default();
+/// The parameters of an address's query, then those of its fragment (`#utm_source=a`, `#/path?utm_source=a`), in order, not decoded.
+/// Those without a value are left out.
+pub(super) fn parameters(url: &str) -> impl Iterator<Item = (&str, &str)> {
+    let (address, fragment) = url.split_once('#').unwrap_or((url, ""));
     let query = address.split_once('?').map_or("", |(_, query)| query);
+    let fragment = fragment
+        .split_once('?')
+        .map_or(fragment, |(_, query)| query);
     query
         .split('&')
+        .chain(fragment.split('&'))
         .filter_map(|pair| pair.split_once('='))
         .filter(|(_, value)| !value.is_empty())
 }
 
 /// A key or value of a query as text: `+` is a space, what is not UTF-8 becomes U+FFFD.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('+') {
-        return percent_decode_str(text).decode_utf8_lossy();
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
     }
     let spaced = text.replace('+', " ");
     Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
@@ -94,10 +106,21 @@ mod tests {
     }
 
     #[test]
-    fn the_query_ends_at_the_fragment_and_blank_values_are_dropped() {
-        let pairs: Vec<_> = query("https://a.test/?x=1&y=&z&w=a=b?c#d=1&e?f=2").collect();
-        assert_eq!(pairs, [("x", "1"), ("w", "a=b?c")]);
-        assert_eq!(query("https://a.test/#?x=1").count(), 0);
+    fn parameters_are_those_of_query_and_fragment_that_are_not_blank() {
+        for (url, expected) in [
+            (
+                "https://a.test/?x=1&y=&z&w=a=b?c#d=1&e",
+                &[("x", "1"), ("w", "a=b?c"), ("d", "1")] as &[_],
+            ),
+            ("https://a.test/#?x=1", &[("x", "1")]),
+            ("https://a.test/#/path?x=1&y=2", &[("x", "1"), ("y", "2")]),
+            ("https://a.test/?x=1#top", &[("x", "1")]),
+            ("https://a.test/#a#b=1", &[("a#b", "1")]),
+            ("x=1", &[]),
+        ] {
+            let found: Vec<_> = parameters(url).collect();
+            assert_eq!(found, expected, "{url}");
+        }
     }
 
     #[test]
@@ -118,7 +141,7 @@ mod tests {
         fn no_text_makes_it_panic(url in "\\PC*", tail in "[\\[\\]:/?#@%&=+.\\\\a]{0,20}") {
             for url in [url.clone(), format!("https://{tail}"), format!("https://{url}{tail}")] {
                 host(&url);
-                for (key, value) in query(&url) {
+                for (key, value) in parameters(&url) {
                     decode(key);
                     decode(value);
                 }

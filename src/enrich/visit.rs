@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use http::{HeaderMap, HeaderName};
 
 use super::ClientHints;
+use super::identity::Source;
 use crate::clock::Micros;
 
 /// A request, as enrichment sees it.
@@ -18,6 +19,8 @@ pub struct Visit<'a> {
     pub stream_id: Cow<'a, str>,
     /// Id of the browser, by [`super::identity::user_pseudo_id`].
     pub user_pseudo_id: Cow<'a, str>,
+    /// Where that id comes from.
+    pub user_source: Source,
     /// Address of the client, by [`super::client_ip::client_ip`].
     pub client_ip: Option<IpAddr>,
     /// The headers, as they came; read them by [`Visit::header`].
@@ -51,6 +54,7 @@ impl Default for Visit<'_> {
             received_at: Micros::default(),
             stream_id: Cow::default(),
             user_pseudo_id: Cow::default(),
+            user_source: Source::default(),
             client_ip: None,
             headers: &NONE,
             hints: None,
@@ -59,7 +63,7 @@ impl Default for Visit<'_> {
 }
 
 /// The text of a header: UTF-8, or Latin-1 where it is no UTF-8.
-fn header_text(value: &[u8]) -> Cow<'_, str> {
+pub(super) fn header_text(value: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(value) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(value.iter().copied().map(char::from).collect()),

@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Uri, header};
 use uuid::Uuid;
 
-use super::secret::Secret;
+use super::secret::{self, Secret};
 use super::{Error, Shared, dead_letters, events, health};
 
 /// Who may see what, and where.
@@ -105,16 +105,15 @@ impl Admin {
 
 /// The token that a request brings, whichever way.
 fn given(headers: &HeaderMap) -> Option<Vec<u8>> {
+    if let Some(token) = secret::bearer(headers) {
+        return Some(token.to_vec());
+    }
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credentials) = value.trim().split_once(' ')?;
-    let credentials = credentials.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(credentials.as_bytes().to_vec());
-    }
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let pair = STANDARD.decode(credentials).ok()?;
+    let pair = STANDARD.decode(credentials.trim()).ok()?;
     let colon = pair.iter().position(|byte| *byte == b':')?;
     Some(pair[colon + 1..].to_vec())
 }

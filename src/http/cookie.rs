@@ -1,7 +1,8 @@
-//! The cookie `__uid__`: how a browser is told again. Set by the server, so that it outlives the seven
-//! days that some browsers give to cookies of scripts (<https://webkit.org/blog/8613/>).
+//! Cookies: `__uid__`, by which a browser is told again, where wanted its twin that scripts can read, and for each stream
+//! `__sid_{stream_id}__`, the session. Set by the server, so that they outlive the seven days that some browsers give to cookies
+//! of scripts (<https://webkit.org/blog/8613/>).
 //!
-//! It says only how the cookie is set. Which value is taken from a client is `enrich::identity`'s choice.
+//! It says only how they are set. Which value is taken from a client is `enrich::identity`'s and `enrich::session`'s choice.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,15 +10,23 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Its name.
-const NAME: &str = "__uid__";
+/// The cookie of the browser's id.
+pub(super) const USER: &str = "__uid__";
+
+/// The cookie of Google Analytics.
+pub(super) const GOOGLE_ANALYTICS: &str = "_ga";
+
+/// The cookie of a stream's sessions. Stream ids are made of what names of cookies may have.
+pub(super) fn session(stream_id: &str) -> String {
+    format!("__sid_{stream_id}__")
+}
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// How the cookie is set (<https://www.rfc-editor.org/rfc/rfc6265>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How cookies are set (<https://www.rfc-editor.org/rfc/rfc6265>).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieConfig {
-    /// How long it lasts from the last visit on.
+    /// How long they last from the last visit on.
     pub max_age: Duration,
     /// Only over https, where the request came over it.
     pub secure: bool,
@@ -25,6 +34,14 @@ pub struct CookieConfig {
     pub http_only: bool,
     /// Which sites' requests carry it.
     pub same_site: SameSite,
+    /// Name of a further cookie with the browser's id, which scripts can read.
+    pub readable: Option<String>,
+}
+
+/// Whether a text can be the name of a cookie.
+pub fn is_cookie_name(text: &str) -> bool {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_safe)
 }
 
 /// Which sites' requests carry the cookie.
@@ -48,29 +65,45 @@ impl SameSite {
     }
 }
 
-/// The value that a browser sent: the first of that name, for browsers send the one with the longer path,
+/// The value of a cookie that a browser sent: the first of that name, for browsers send the one with the longer path,
 /// then the older, first (<https://www.rfc-editor.org/rfc/rfc6265#section-5.4>).
-pub(super) fn sent(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn sent<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let lines = headers.get_all(header::COOKIE).iter();
     let lines = lines.filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(';')).find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        (name.trim() == NAME).then(|| value.trim())
+        let (found, value) = pair.split_once('=')?;
+        (found.trim() == name).then(|| value.trim())
     })
 }
 
-/// The cookie as it is set, with what never changes written beforehand.
+/// Cookies as they are set, with what never changes written beforehand.
 #[derive(Debug)]
 pub struct Cookie {
     secure: bool,
+    readable: Option<String>,
     /// The attributes over https, and otherwise.
     attributes: [String; 2],
+    /// The same of what scripts can read.
+    readable_attributes: [String; 2],
+}
+
+/// The `Set-Cookie` headers of an answer: the browser's id, its twin, the session.
+#[derive(Debug, Default)]
+pub(super) struct SetCookies([Option<HeaderValue>; 3]);
+
+impl SetCookies {
+    /// Adds them to an answer.
+    pub(super) fn add_to(self, headers: &mut HeaderMap) {
+        for cookie in self.0.into_iter().flatten() {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+    }
 }
 
 impl Cookie {
-    /// The cookie that this configuration says.
+    /// The cookies that this configuration says.
     pub fn new(config: &CookieConfig) -> Self {
-        let attributes = |secure: bool| {
+        let attributes = |secure: bool, http_only: bool| {
             let same_site = match config.same_site {
                 // Browsers drop a cookie for all sites that is not secure.
                 SameSite::None if !secure => SameSite::Lax,
@@ -79,31 +112,48 @@ impl Cookie {
             format!(
                 "; Path=/; Max-Age={}{}{}; SameSite={}",
                 config.max_age.as_secs(),
-                if config.http_only { "; HttpOnly" } else { "" },
+                if http_only { "; HttpOnly" } else { "" },
                 if secure { "; Secure" } else { "" },
                 same_site.text()
             )
         };
+        let both = |http_only| [attributes(true, http_only), attributes(false, http_only)];
         Self {
             secure: config.secure,
-            attributes: [attributes(true), attributes(false)],
+            readable: config.readable.clone(),
+            attributes: both(config.http_only),
+            readable_attributes: both(false),
         }
     }
 
-    /// `Set-Cookie` with this value, which [`identity`](crate::enrich::identity) found safe.
-    pub(super) fn set(&self, value: &str, head: &Parts) -> Option<HeaderValue> {
+    /// The cookies that tell the browser and, if it has one, its session, by name and value: values that
+    /// [`identity`](crate::enrich::identity) and [`session`](crate::enrich::session) found safe.
+    pub(super) fn set(
+        &self,
+        user_pseudo_id: &str,
+        session: Option<(&str, &str)>,
+        head: &Parts,
+    ) -> SetCookies {
         let secure = self.secure && is_https(head);
         let host = host(head);
         let domain = host.as_deref().and_then(registrable_domain);
-        let parts = [
-            NAME,
-            "=",
-            value,
-            if domain.is_some() { "; Domain=" } else { "" },
-            domain.unwrap_or_default(),
-            &self.attributes[usize::from(!secure)],
-        ];
-        HeaderValue::try_from(parts.concat()).ok()
+        let cookie = |name: &str, value: &str, attributes: &[String; 2]| {
+            let parts = [
+                name,
+                "=",
+                value,
+                if domain.is_some() { "; Domain=" } else { "" },
+                domain.unwrap_or_default(),
+                &attributes[usize::from(!secure)],
+            ];
+            HeaderValue::try_from(parts.concat()).ok()
+        };
+        let readable = self.readable.as_deref();
+        SetCookies([
+            cookie(USER, user_pseudo_id, &self.attributes),
+            readable.and_then(|name| cookie(name, user_pseudo_id, &self.readable_attributes)),
+            session.and_then(|(name, value)| cookie(name, value, &self.attributes)),
+        ])
     }
 }
 
@@ -159,6 +209,7 @@ mod tests {
         secure: true,
         http_only: true,
         same_site: SameSite::None,
+        readable: None,
     };
 
     fn head(host: &str, protocol: Option<&str>) -> Parts {
@@ -171,8 +222,37 @@ mod tests {
 
     fn set(config: CookieConfig, host: &str, protocol: Option<&str>) -> String {
         let cookie = Cookie::new(&config);
-        let value = cookie.set("u.1", &head(host, protocol)).unwrap();
-        value.to_str().unwrap().to_owned()
+        let mut cookies = HeaderMap::new();
+        cookie
+            .set("u.1", None, &head(host, protocol))
+            .add_to(&mut cookies);
+        cookies[header::SET_COOKIE].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_twin_is_readable_and_the_session_is_not() {
+        let config = CookieConfig {
+            readable: Some("uid".to_owned()),
+            ..CONFIG
+        };
+        let mut cookies = HeaderMap::new();
+        Cookie::new(&config)
+            .set(
+                "u.1",
+                Some((&session("a-1"), "x.y")),
+                &head("localhost", None),
+            )
+            .add_to(&mut cookies);
+        let all = cookies.get_all(header::SET_COOKIE).iter();
+        let all: Vec<_> = all.map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(
+            all,
+            [
+                "__uid__=u.1; Path=/; Max-Age=63072000; HttpOnly; SameSite=Lax",
+                "uid=u.1; Path=/; Max-Age=63072000; SameSite=Lax",
+                "__sid_a-1__=x.y; Path=/; Max-Age=63072000; HttpOnly; SameSite=Lax",
+            ]
+        );
     }
 
     #[test]
@@ -239,7 +319,9 @@ mod tests {
             HeaderValue::from_static("a=1; __uid__=first; __uid__=2"),
         );
         headers.append("cookie", HeaderValue::from_static("__uid__=3"));
-        assert_eq!(sent(&headers), Some("first"));
-        assert_eq!(sent(&HeaderMap::new()), None);
+        assert_eq!(sent(&headers, USER), Some("first"));
+        assert_eq!(sent(&headers, "a"), Some("1"));
+        assert_eq!(sent(&headers, "uid__"), None);
+        assert_eq!(sent(&HeaderMap::new(), USER), None);
     }
 }

@@ -185,12 +185,12 @@ impl Error {
             Self::StreamNotAllowed | Self::WrongWriteKey => Some(RequestRefusal::Sender),
             Self::TooMany { .. } => Some(RequestRefusal::Rate),
             Self::Unavailable(_) => Some(RequestRefusal::Unavailable),
-            Self::BadRequest(_)
-            | Self::UnsupportedEncoding
-            | Self::NotFound
+            Self::BadRequest(_) | Self::UnsupportedEncoding | Self::Internal => {
+                Some(RequestRefusal::Other)
+            }
+            Self::NotFound
             | Self::MethodNotAllowed
-            | Self::Internal => Some(RequestRefusal::Other),
-            Self::Field(_)
+            | Self::Field(_)
             | Self::Rejected(_)
             | Self::Some { .. }
             | Self::Unauthorized

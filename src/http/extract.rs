@@ -5,31 +5,51 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::HeaderName;
 use http::request::Parts;
 
-use crate::enrich::{Visit, client_ip, identity};
+use crate::clock::Micros;
+use crate::enrich::{Enricher, Visit};
 
 use super::{Shared, cookie};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
 pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
-    let headers = &head.headers;
-    Visit {
+    let known = Known {
+        enricher: &shared.enricher,
         received_at: shared.clock.now(),
-        stream_id: Cow::Borrowed(stream_id),
-        user_pseudo_id: identity::user_pseudo_id(cookie::sent(headers)),
-        client_ip: client_ip(head, shared.trusted_hops),
-        headers,
-        hints: None,
+    };
+    known.visit(stream_id, head)
+}
+
+/// What must be known to see a visit in a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'k> {
+    pub(super) enricher: &'k Enricher,
+    pub(super) received_at: Micros,
+}
+
+impl Known<'_> {
+    pub(super) fn visit<'a>(&self, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
+        let headers = &head.headers;
+        let (user_pseudo_id, user_source) = self
+            .enricher
+            .user_pseudo_id(cookie::sent(headers, cookie::USER), || {
+                cookie::sent(headers, cookie::GOOGLE_ANALYTICS)
+            });
+        Visit {
+            received_at: self.received_at,
+            stream_id: Cow::Borrowed(stream_id),
+            user_pseudo_id,
+            user_source,
+            client_ip: client_ip(self.enricher, head),
+            headers,
+            hints: None,
+        }
     }
 }
 
 /// The client's address, as proxies and the connection tell it.
-pub(super) fn client_ip(head: &Parts, trusted_hops: usize) -> Option<IpAddr> {
+pub(super) fn client_ip(enricher: &Enricher, head: &Parts) -> Option<IpAddr> {
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    let forwarded = head.headers.get_all(FORWARDED_FOR).iter();
-    let forwarded = forwarded.filter_map(|value| value.to_str().ok());
-    client_ip::client_ip(forwarded, peer.map(|peer| peer.0.ip()), trusted_hops)
+    let peer = peer.map(|peer| peer.0.ip());
+    enricher.client_ip(&head.headers, peer)
 }

@@ -35,7 +35,7 @@ pub mod streaming;
 pub use admin::{Admin, AdminConfig};
 pub use body::BodyLimits;
 pub use client_hints::ClientHintsPolicy;
-pub use cookie::{Cookie, CookieConfig, SameSite};
+pub use cookie::{Cookie, CookieConfig, SameSite, is_cookie_name};
 pub use cors::CorsConfig;
 pub use error::{Detail, Error};
 pub use secret::Secret;
@@ -53,8 +53,6 @@ pub struct Shared {
     pub ledger: Arc<Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Proxies in front that append to X-Forwarded-For.
-    pub trusted_hops: usize,
     /// Limits of request bodies.
     pub body: BodyLimits,
     /// Which client hints browsers are asked for.
@@ -74,7 +72,7 @@ pub struct Shared {
 impl Shared {
     /// The client's address.
     fn client_ip(&self, head: &Parts) -> Option<IpAddr> {
-        extract::client_ip(head, self.trusted_hops)
+        extract::client_ip(&self.enricher, head)
     }
 }
 

@@ -81,6 +81,11 @@ fn streaming() -> Value {
         "description": "With the admin token: answers what rows it would become, and stores nothing",
         "schema": {"enum": ["1", "true", "0", "false"]},
     });
+    let explain = json!({
+        "name": "explain", "in": "query",
+        "description": "With `validate`: answers too what each step of enrichment saw, which rule decided, and what it filled; of the first 100 events",
+        "schema": {"enum": ["1", "true", "0", "false"]},
+    });
     let write_key = json!({
         "name": "X-Write-Key", "in": "header",
         "description": "Where the collector asks for a key; `write_key` in the query does as well",
@@ -95,7 +100,7 @@ fn streaming() -> Value {
                 In an array a wrong event costs its neighbours nothing: 422 names it, the others are stored. \
                 Fields that nobody knows are ignored and listed in the column `collector.warnings`.",
             "operationId": "streaming",
-            "parameters": [stream_id, validate, write_key],
+            "parameters": [stream_id, validate, explain, write_key],
             "requestBody": {
                 "required": true,
                 "content": {"application/json": {
@@ -121,7 +126,7 @@ fn streaming() -> Value {
             "parameters": [stream_id, {
                 "name": "event_name", "in": "query", "required": true,
                 "schema": {"type": "string", "pattern": "\\S"}, "example": "page_view",
-            }, validate, write_key],
+            }, validate, explain, write_key],
             "responses": responses(&[
                 ("200", pixel()),
                 refusal("400"), refusal("401"), refusal("404"), refusal("413"), refusal("422"), refusal("429"),
@@ -169,7 +174,23 @@ fn validated() -> Value {
             "events": {"type": "array", "items": {"type": "object", "required": ["row", "warnings"], "properties": {
                 "row": {"type": "object", "description": "The row, its columns as docs/columns.md says"},
                 "warnings": {"type": "array", "items": {"type": "string"}},
+                "added": {"type": "array", "description": "Rows that the collector would add before it", "items": {"type": "object"}},
+                "steps": {"type": "array", "description": "With `explain`", "items": step()},
             }}},
+        },
+    })
+}
+
+/// A step of enrichment: pairs of what it looked at and filled, and their values.
+fn step() -> Value {
+    let pair = json!({"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2});
+    json!({
+        "type": "object", "required": ["step", "saw", "rule", "filled"],
+        "properties": {
+            "step": {"type": "string", "examples": ["session"]},
+            "saw": {"type": "array", "items": pair},
+            "rule": {"type": "string"},
+            "filled": {"type": "array", "items": pair},
         },
     })
 }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::HeaderName;
 use http::request::Parts;
-use http::{HeaderName, header};
 use quick_cache::sync::Cache;
 
 use super::Error;
-use super::secret::Secret;
+use super::secret::{self, Secret};
 
 /// Senders remembered by each kind of limit; about 100 bytes each.
 const MAX_SENDERS: usize = 100_000;
@@ -122,11 +122,7 @@ impl Senders {
         if let Some(given) = head.headers.get(WRITE_KEY) {
             return is_key(given.as_bytes());
         }
-        let bearer = head
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        if let Some(given) = bearer {
+        if let Some(given) = secret::bearer(&head.headers) {
             return is_key(given);
         }
         let query = head.uri.query().unwrap_or_default();

@@ -82,7 +82,8 @@ pub enum RequestRefusal {
     Rate,
     /// The log takes nothing now.
     Unavailable,
-    /// Its path or method is wrong, or it cannot be read.
+    /// It says something about itself that is wrong, or something went wrong here. Paths and methods that there are not
+    /// are nobody's events, and not counted.
     Other,
 }
 

@@ -25,8 +25,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::clock::Clock;
-use crate::durable;
-use crate::pipeline::{Archive, Excerpt, Key, Letter, Letters, address_of};
+use crate::durable::{self, file_stem_of};
+use crate::pipeline::{Archive, Excerpt, Key, Letter, Letters};
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::WriteError;
 
@@ -111,7 +111,7 @@ impl ObjectLetters {
 
     /// The objects of a destination.
     fn of(&self, destination: &str) -> Path {
-        let address = format!("{:016x}", address_of(destination));
+        let address = file_stem_of(destination);
         self.folder.clone().join(address)
     }
 
@@ -261,9 +261,7 @@ impl Archive for ObjectLetters {
     }
 
     async fn marks(&self, destination: &str) -> Result<Vec<Key>, WriteError> {
-        let folder = self
-            .replays()
-            .join(format!("{:016x}", address_of(destination)));
+        let folder = self.replays().join(file_stem_of(destination));
         let objects = self.store.list(Some(&folder)).try_collect::<Vec<_>>();
         let objects = objects.await.map_err(|error| self.error(error))?;
         let files = self.read_all(objects).await?;
@@ -276,9 +274,7 @@ impl Archive for ObjectLetters {
     }
 
     async fn mark(&self, destination: &str, rows: &[Key]) -> Result<(), WriteError> {
-        let folder = self
-            .replays()
-            .join(format!("{:016x}", address_of(destination)));
+        let folder = self.replays().join(file_stem_of(destination));
         for rows in rows.chunks(MARKS) {
             let rows = rows.to_vec();
             let bytes = durable::seal(&Marks { rows }, MARKS_VERSION).map_err(WriteError::fatal)?;

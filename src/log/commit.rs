@@ -72,3 +72,13 @@ pub struct Ticket {
     /// When it is durable.
     pub commit: Arc<Commit>,
 }
+
+impl Ticket {
+    /// The tickets of so many records that were appended together, of which this is the first.
+    pub fn together(&self, count: usize) -> impl Iterator<Item = Self> {
+        (self.sequence.0..).take(count).map(|number| Self {
+            sequence: SequenceNumber(number),
+            commit: Arc::clone(&self.commit),
+        })
+    }
+}

@@ -51,11 +51,12 @@ impl Shared {
 }
 
 impl State {
-    fn admit(&self, bytes: usize, max_bytes: u64) -> Result<(), Refused> {
+    /// Whether records of this cost would be taken.
+    fn admit(&self, cost: u64, max_bytes: u64) -> Result<(), Refused> {
         if self.is_closed {
             return Err(Refused::Closed);
         }
-        if self.size_bytes + cost(bytes) > max_bytes {
+        if self.size_bytes + cost > max_bytes {
             return Err(Refused::Full);
         }
         Ok(())
@@ -87,25 +88,36 @@ impl Log for MemoryLog {
     }
 
     fn admit(&self, bytes: usize) -> Result<(), Refused> {
-        self.shared.state().admit(bytes, self.max_bytes)
+        self.shared.state().admit(cost(bytes), self.max_bytes)
     }
 
     fn append(&self, record: &NewRecord<'_>) -> Result<Ticket, Refused> {
-        let payload = Bytes::copy_from_slice(record.payload);
+        self.append_together(std::slice::from_ref(record))
+    }
+
+    fn append_together(&self, records: &[NewRecord<'_>]) -> Result<Ticket, Refused> {
+        let copy = |record: &NewRecord<'_>| (record.kind, Bytes::copy_from_slice(record.payload));
+        let copies: Vec<_> = records.iter().map(copy).collect();
+        let bytes: u64 = copies.iter().map(|(_, payload)| cost(payload.len())).sum();
         let mut state = self.shared.state();
-        state.admit(payload.len(), self.max_bytes)?;
-        state.appended += 1;
-        state.size_bytes += cost(payload.len());
-        let sequence = SequenceNumber(state.appended);
-        state.records.push_back(Record {
-            sequence,
-            kind: record.kind,
-            payload,
-        });
+        state.admit(bytes, self.max_bytes)?;
+        let first = SequenceNumber(state.appended + 1);
+        for (kind, payload) in copies {
+            state.appended += 1;
+            state.size_bytes += cost(payload.len());
+            let sequence = SequenceNumber(state.appended);
+            state.records.push_back(Record {
+                sequence,
+                kind,
+                payload,
+            });
+        }
         // Under the lock, so that the mark never goes back.
-        self.shared.last.send_replace(sequence);
+        self.shared
+            .last
+            .send_replace(SequenceNumber(state.appended));
         Ok(Ticket {
-            sequence,
+            sequence: first,
             commit: Arc::clone(&self.durable),
         })
     }
@@ -252,6 +264,24 @@ mod tests {
         assert_eq!((numbers(&chunk), chunk.damaged), (vec![2, 3], 1));
         log.release(SequenceNumber(9));
         assert_eq!(log.size_bytes(), 0);
+    }
+
+    #[test]
+    fn records_are_taken_together_or_not_at_all() {
+        let log = MemoryLog::new(3 * (OVERHEAD_BYTES + 10));
+        let record = |payload| NewRecord {
+            kind: Kind::Event,
+            key: None,
+            payload,
+        };
+        let two = [record(&[1; 10]), record(&[2; 10])];
+        let first = log.append_together(&two).unwrap();
+        let numbers_of: Vec<u64> = first.together(2).map(|ticket| ticket.sequence.0).collect();
+        assert_eq!(numbers_of, [1, 2]);
+        assert_eq!(log.append_together(&two).unwrap_err(), Refused::Full);
+        assert_eq!(append(&log, &[3; 10]), Ok(3));
+        let chunk = log.reader(SequenceNumber::ZERO).read(9, 1000).unwrap();
+        assert_eq!(numbers(&chunk), [1, 2, 3]);
     }
 
     #[test]

@@ -86,6 +86,13 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// Why not; then nothing of it is kept.
     fn append(&self, record: &NewRecord<'_>) -> Result<Ticket, Refused>;
 
+    /// Appends records that are durable together or not at all. The ticket is that of the first; the others have the numbers after
+    /// it, and the same commit.
+    ///
+    /// # Errors
+    /// Why not; then nothing of any is kept.
+    fn append_together(&self, records: &[NewRecord<'_>]) -> Result<Ticket, Refused>;
+
     /// The last durable number, watched.
     fn durable(&self) -> watch::Receiver<SequenceNumber>;
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::durable::address_of;
 use crate::ledger::{DestinationTotals, Trouble};
 use crate::log::{Log, Reader};
 use crate::schema::{Kind, LogId, Record, SequenceNumber};
 use crate::writer::{Batch, Limits, Writer};
 
-use super::dead_letter::address_of;
 use super::delivery::Stop;
 use super::replayed::Replayed;
 
@@ -27,6 +27,8 @@ const LONGEST_LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(super) struct Assembled {
     pub(super) batch: Batch,
+    /// Records left out because the dead letter has them, by what an earlier process did.
+    pub(super) dead_lettered: Vec<Record>,
     /// Records before the batch's end that cannot be read any more.
     damaged: u64,
     /// Records before the batch that were given up.
@@ -45,6 +47,13 @@ impl Assembled {
             elsewhere: self.elsewhere,
             ..DestinationTotals::default()
         }
+    }
+
+    /// Leaves out what the dead letter has.
+    pub(super) fn leave_out(&mut self, is_dead_lettered: impl Fn(SequenceNumber) -> bool) {
+        let records = &mut self.batch.records;
+        self.dead_lettered
+            .extend(records.extract_if(.., |record| is_dead_lettered(record.sequence)));
     }
 
     /// Adds what was read, for the destination at `address`: what was replayed for others is only counted.
@@ -137,6 +146,7 @@ impl Assembler {
         };
         let mut assembled = Assembled {
             batch,
+            dead_lettered: Vec::new(),
             damaged: 0,
             skipped,
             elsewhere: 0,
@@ -311,6 +321,10 @@ mod tests {
         }
 
         fn append(&self, _: &NewRecord<'_>) -> Result<Ticket, Refused> {
+            Err(Refused::Closed)
+        }
+
+        fn append_together(&self, _: &[NewRecord<'_>]) -> Result<Ticket, Refused> {
             Err(Refused::Closed)
         }
 

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::durable::{self, Disk};
+use crate::durable::{self, Disk, file_stem_of};
 use crate::ledger::DestinationTotals;
 use crate::schema::{LogId, SequenceNumber};
 
@@ -54,11 +53,17 @@ impl Cursor {
 /// A cursor file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cursor {path}: {source}; restore the file from a copy, or remove it: its destination is then a new one (WRITERS__FROM)"
+    "cursor {0}; restore the file from a copy, or remove it: its destination is then a new one, which begins where WRITERS__FROM says: with `oldest` nothing that the log holds is passed over"
 )]
-pub struct CursorFault {
-    path: PathBuf,
-    source: io::Error,
+pub struct CursorFault(io::Error);
+
+impl CursorFault {
+    fn at(path: &Path, error: &io::Error) -> Self {
+        Self(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", path.display()),
+        ))
+    }
 }
 
 /// The folder of cursors.
@@ -74,11 +79,8 @@ impl Cursors {
     /// # Errors
     /// The folder cannot be made or read.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, CursorFault> {
-        let fault = |source| CursorFault {
-            path: folder.to_owned(),
-            source,
-        };
-        disk.create_dir_all(folder).map_err(fault)?;
+        disk.create_dir_all(folder)
+            .map_err(|error| CursorFault::at(folder, &error))?;
         Ok(Self::at(disk, folder))
     }
 
@@ -103,8 +105,8 @@ impl Cursors {
     /// # Errors
     /// Errors of the disk; the cursor is then what it was.
     pub fn store(&self, cursor: &Cursor) -> io::Result<()> {
-        let bytes = durable::seal(cursor, VERSION)?;
-        durable::replace(self.disk.as_ref(), &self.path(&cursor.destination), &bytes)
+        let path = self.path(&cursor.destination);
+        durable::store(self.disk.as_ref(), &path, cursor, VERSION)
     }
 
     /// All cursors, also those whose destination is configured no more.
@@ -121,9 +123,8 @@ impl Cursors {
     /// The folder cannot be read.
     pub fn each(&self) -> Result<Vec<Result<Cursor, CursorFault>>, CursorFault> {
         let entries = match self.disk.list(&self.folder) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                let path = self.folder.clone();
-                return Err(CursorFault { path, source });
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(CursorFault::at(&self.folder, &error));
             }
             listed => listed.unwrap_or_default(),
         };
@@ -134,20 +135,10 @@ impl Cursors {
     }
 
     fn load_file(&self, path: &Path) -> Result<Option<Cursor>, CursorFault> {
-        let fault = |source| CursorFault {
-            path: path.to_owned(),
-            source,
-        };
-        let bytes = match self.disk.read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(fault(error)),
-        };
-        durable::unseal(&bytes, VERSION).map(Some).map_err(fault)
+        durable::load(self.disk.as_ref(), path, VERSION).map_err(CursorFault)
     }
 
     fn path(&self, destination: &str) -> PathBuf {
-        self.folder
-            .join(format!("{:016x}.json", xxh3_64(destination.as_bytes())))
+        self.folder.join(file_stem_of(destination) + ".json")
     }
 }

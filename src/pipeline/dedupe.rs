@@ -68,6 +68,19 @@ struct Shard {
     young_since: Micros,
 }
 
+impl Shard {
+    /// The event with this key, if it is known and not known to be nowhere.
+    fn seen(&self, key: u128) -> Option<Appended> {
+        let seen = self.young.get(&key).or_else(|| self.old.get(&key));
+        seen.filter(|appended| !appended.is_void()).cloned()
+    }
+}
+
+/// The shard of a key.
+fn index(key: u128) -> usize {
+    (key >> 64) as usize % SHARDS
+}
+
 /// The window.
 pub struct Dedupe {
     shards: Vec<Mutex<Shard>>,
@@ -116,11 +129,8 @@ impl Dedupe {
         append: impl FnOnce() -> Result<Appended, E>,
     ) -> Result<(Appended, bool), E> {
         let mut shard = self.shard(key, now);
-        let seen = shard.young.get(&key).or_else(|| shard.old.get(&key));
-        if let Some(appended) = seen
-            && !appended.is_void()
-        {
-            return Ok((appended.clone(), true));
+        if let Some(appended) = shard.seen(key) {
+            return Ok((appended, true));
         }
         // The shard stays locked, so that two of the same cannot both be first.
         let appended = append()?;
@@ -128,8 +138,50 @@ impl Dedupe {
         Ok((appended, false))
     }
 
+    /// The same of several events at once, some of which may have no key. `append` is told which are new, and gives as many.
+    ///
+    /// # Errors
+    /// What `append` says; nothing is remembered then.
+    pub fn each_once<E>(
+        &self,
+        keys: &[Option<u128>],
+        now: Micros,
+        append: impl FnOnce(&[bool]) -> Result<Vec<Appended>, E>,
+    ) -> Result<Vec<(Appended, bool)>, E> {
+        // Always in the same order, so that nobody waits for who waits for them.
+        let mut indexes: Vec<usize> = keys.iter().flatten().map(|key| index(*key)).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        let mut shards: Vec<_> = indexes
+            .iter()
+            .map(|index| self.locked(*index, now))
+            .collect();
+        let place = |key: u128| indexes.binary_search(&index(key)).unwrap_or_default();
+        let seen: Vec<Option<Appended>> = keys
+            .iter()
+            .map(|key| key.and_then(|key| shards[place(key)].seen(key)))
+            .collect();
+        let is_new: Vec<bool> = seen.iter().map(Option::is_none).collect();
+        let mut appended = append(&is_new)?.into_iter();
+        let mut all = Vec::with_capacity(keys.len());
+        for (key, seen) in keys.iter().zip(seen) {
+            if let Some(seen) = seen {
+                all.push((seen, true));
+            } else if let Some(appended) = appended.next() {
+                if let Some(key) = key {
+                    shards[place(*key)].young.insert(*key, appended.clone());
+                }
+                all.push((appended, false));
+            }
+        }
+        Ok(all)
+    }
+
     fn shard(&self, key: u128, now: Micros) -> MutexGuard<'_, Shard> {
-        let index = (key >> 64) as usize % SHARDS;
+        self.locked(index(key), now)
+    }
+
+    fn locked(&self, index: usize, now: Micros) -> MutexGuard<'_, Shard> {
         let mut shard = self.shards[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -261,6 +313,76 @@ mod tests {
             .sum();
         assert!(held <= 3200, "{held}");
         assert!(held >= 1600, "{held}");
+    }
+
+    #[test]
+    fn of_several_at_once_each_is_told_by_itself() {
+        let window = window(1000);
+        let key = |shard: u128| Some(shard << 64 | 7);
+        let tickets = |is_new: &[bool]| {
+            let new = is_new.iter().filter(|is_new| **is_new).count();
+            let first = ticket(10)?.ticket;
+            Ok::<_, ()>(first.together(new).map(Appended::from).collect())
+        };
+        let told = |all: Vec<(Appended, bool)>| {
+            let told = all.into_iter();
+            told.map(|(appended, is_duplicate)| (appended.ticket.sequence.0, is_duplicate))
+                .collect::<Vec<_>>()
+        };
+        let each = |keys: &[Option<u128>]| told(window.each_once(keys, at(100), tickets).unwrap());
+        assert_eq!(
+            each(&[key(5), None, key(1)]),
+            [(10, false), (11, false), (12, false)]
+        );
+        assert_eq!(
+            each(&[key(2), None, key(5)]),
+            [(10, false), (11, false), (10, true)]
+        );
+        assert_eq!(
+            each(&[key(1), key(5), key(2)]),
+            [(12, true), (10, true), (10, true)]
+        );
+        assert!(
+            window
+                .once(key(2).unwrap(), at(100), || ticket(1))
+                .unwrap()
+                .1
+        );
+
+        let refused = window.each_once(&[key(3), key(4)], at(100), |_| Err::<Vec<_>, _>("full"));
+        assert_eq!(refused.unwrap_err(), "full");
+        assert_eq!(
+            each(&[key(3), key(4)]),
+            [(10, false), (11, false)],
+            "nothing was remembered"
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_who_waits_for_them() {
+        let window = window(100_000);
+        std::thread::scope(|scope| {
+            for thread in 0..4_u128 {
+                let window = &window;
+                scope.spawn(move || {
+                    for turn in 0..5000_u128 {
+                        let keys = [turn + thread, turn * 3 + 5, 15 - (turn + thread) % 16]
+                            .map(|shard| Some((shard % 16) << 64 | (turn % 50)));
+                        let append = |is_new: &[bool]| {
+                            let new = is_new.iter().filter(|is_new| **is_new).count();
+                            Ok::<_, ()>(
+                                ticket(1)?
+                                    .ticket
+                                    .together(new)
+                                    .map(Appended::from)
+                                    .collect(),
+                            )
+                        };
+                        assert_eq!(window.each_once(&keys, at(100), append).unwrap().len(), 3);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

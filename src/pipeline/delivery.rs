@@ -17,6 +17,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::durable::address_of;
 use crate::ledger::{Destination, DestinationTotals};
 use crate::log::Log;
 use crate::schema::{LogId, SequenceNumber};
@@ -25,7 +26,7 @@ use crate::writer::{Batch, RowFault, WriteError, Writer};
 use super::assembler::{Assembled, Assembler, report_detached};
 use super::attribute::{attribute, without};
 use super::cursor::{Cursor, Cursors};
-use super::dead_letter::{DeadLetter, address_of};
+use super::dead_letter::DeadLetter;
 use super::replayed::replayed_after;
 
 /// How a delivery deals with failure.
@@ -101,22 +102,20 @@ impl Told {
         // Under older identities than the cursor's it has said all that it can say.
         let last_heard = identities.iter().position(|id| *id == cursor.log_id);
         let count = last_heard.map_or(identities.len(), |index| index + 1);
-        let (mut position, mut furthest) = (None, None);
-        for id in identities.iter().take(count) {
-            position = position.max(writer.position(*id).await?);
-            furthest = furthest.max(writer.furthest(*id).await?);
-        }
         let most = cursor.unheard_since.map(SequenceNumber);
-        Ok(match (furthest, most) {
-            (Some(furthest), Some(most)) if furthest > most => Self {
-                position: position.map(|position| position.min(most)),
-                beyond: Some(furthest),
-            },
-            _ => Self {
-                position,
-                beyond: None,
-            },
-        })
+        let (mut position, mut beyond) = (None, None);
+        for (age, id) in identities.iter().take(count).enumerate() {
+            position = position.max(writer.position(*id).await?);
+            // What came under an older identity behind its end came from a copy of the log, and is no matter of this one.
+            if age == 0 {
+                let furthest = writer.furthest(*id).await?;
+                beyond = furthest.filter(|furthest| most.is_some_and(|most| *furthest > most));
+            }
+        }
+        if let Some(most) = most {
+            position = position.map(|position: SequenceNumber| position.min(most));
+        }
+        Ok(Self { position, beyond })
     }
 }
 
@@ -295,6 +294,10 @@ impl Delivery {
             tokio::select! {
                 next = assembled.recv(), if is_assembling && has_room => match next {
                     Some(mut next) => {
+                        // A crash came between the dead letter and the cursor: the destination may take now what it refused.
+                        if self.dead_letter.knows_any() {
+                            next.leave_out(|sequence| self.dead_letter.knows(sequence));
+                        }
                         next.batch.previous = newest.filter(|_| !running.is_empty());
                         let row = next.batch.records.last().map(|record| record.sequence);
                         newest = row.or(newest);
@@ -379,10 +382,9 @@ impl Delivery {
                 }
                 self.worked();
                 attribute(&self.counts, batch.records.iter(), STORED);
-                if batch.records.len() < assembled.batch.records.len() {
-                    let refused = without(&assembled.batch.records, &batch.records);
-                    attribute(&self.counts, refused, self.dead_letter.counted(1));
-                }
+                let refused = without(&assembled.batch.records, &batch.records);
+                let refused = refused.chain(&assembled.dead_lettered);
+                attribute(&self.counts, refused, self.dead_letter.counted(1));
                 let counted = self.counted(assembled, batch.records.len());
                 self.settle_to(batch.last, counted);
                 return true;
@@ -439,22 +441,18 @@ impl Delivery {
     fn stored(&self, assembled: &Assembled) -> DestinationTotals {
         self.worked();
         attribute(&self.counts, assembled.batch.records.iter(), STORED);
+        let dead_lettered = assembled.dead_lettered.iter();
+        attribute(&self.counts, dead_lettered, self.dead_letter.counted(1));
         self.counted(assembled, assembled.batch.records.len())
     }
 
-    /// As what a batch counts of which so many rows were handed to the writer in the end. Among them may be some that went
-    /// to the dead letter before a crash: the writer passes over what lies before rows that it has.
+    /// As what a batch counts of which so many rows were handed to the writer in the end.
     fn counted(&self, assembled: &Assembled, remaining: usize) -> DestinationTotals {
-        let records = &assembled.batch.records;
-        let refused = records.len() - remaining;
-        let known = records.first().map_or(0, |first| {
-            let before = SequenceNumber(first.sequence.0.saturating_sub(1));
-            self.dead_letter.known_between(before, assembled.batch.last)
-        });
-        let known = usize::try_from(known).unwrap_or(usize::MAX);
-        let earlier = known.saturating_sub(refused).min(remaining);
-        let mut counted = assembled.counted(remaining - earlier);
-        counted += self.dead_letter.counted(refused + earlier);
+        let refused = assembled.batch.records.len() - remaining;
+        let mut counted = assembled.counted(remaining);
+        counted += self
+            .dead_letter
+            .counted(refused + assembled.dead_lettered.len());
         counted
     }
 

@@ -7,9 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::durable::Disk;
-
-use super::dead_letter::address_of;
+use crate::durable::{Disk, file_stem_of};
 
 /// Folders beside the log. The cursor is the last to go, so that a crash in between leaves something to be forgotten.
 const FOLDERS: [&str; 4] = ["ledger", "dead_lettered", "journals", "cursors"];
@@ -19,7 +17,7 @@ const FOLDERS: [&str; 4] = ["ledger", "dead_lettered", "journals", "cursors"];
 /// # Errors
 /// Those of the disk.
 pub fn files_of(disk: &dyn Disk, dir: &Path, destination: &str) -> io::Result<Vec<PathBuf>> {
-    let address = format!("{:016x}", address_of(destination));
+    let address = file_stem_of(destination);
     let mut files = Vec::new();
     for folder in FOLDERS.map(|folder| dir.join(folder)) {
         let entries = match disk.list(&folder) {
@@ -58,7 +56,7 @@ mod tests {
     fn the_files_of_one_destination_go_and_the_cursor_last() {
         let disk = SimulatedDisk::new();
         let dir = Path::new("/log");
-        let address = |name: &str| format!("{:016x}", address_of(name));
+        let address = file_stem_of;
         let mut all = Vec::new();
         for folder in FOLDERS {
             disk.create_dir_all(&dir.join(folder)).unwrap();

@@ -11,7 +11,7 @@ use crate::schema::{Kind, SequenceNumber};
 
 use super::dedupe::Dedupe;
 use super::origins::Origins;
-use super::receipt::{Receipt, Refused, Until};
+use super::receipt::{NotKept, Receipt, Refused, Until};
 use super::verdict::{Appended, Verdicts};
 
 /// What a 2xx says.
@@ -157,10 +157,119 @@ impl Intake {
         }
     }
 
+    /// Appends a client's event and, before it, what the collector adds to it of its own: all in one commit. What is added is counted as synthesised and
+    /// decides nothing: what is too large is left out, and where the event is not kept, it was never made.
+    ///
+    /// # Errors
+    /// Why the client's event is not kept; that is counted.
+    pub fn append_with(
+        &self,
+        added: &[(Vec<u8>, u128)],
+        payload: &[u8],
+        key: Option<u128>,
+        origin: &Origin<'_>,
+        now: Micros,
+    ) -> Result<With, NotAppended> {
+        if payload.len() > self.max_record_bytes {
+            self.ended(origin, Outcome::Rejected(Rejection::TooLarge));
+            return Err(NotAppended::TooLarge);
+        }
+        let record = |key, payload| NewRecord {
+            kind: Kind::Event,
+            key,
+            payload,
+        };
+        let added = added
+            .iter()
+            .filter(|(payload, _)| payload.len() <= self.max_record_bytes);
+        let mut records: Vec<_> = added
+            .map(|(payload, key)| record(Some(*key), payload))
+            .collect();
+        records.push(record(key, payload));
+        let keys: Vec<_> = records.iter().map(|record| record.key).collect();
+        let append = || {
+            self.dedupe.each_once(&keys, now, |is_new| {
+                let mut is_new = is_new.iter();
+                let mut new = records.clone();
+                new.retain(|_| is_new.next() == Some(&true));
+                self.append_records(&new)
+            })
+        };
+        let appended = match &self.origins {
+            Some(origins) => origins.appending_together(origin, append),
+            None => append(),
+        };
+        let appended = appended.map_err(|reason| {
+            let reason = Refused::from(reason);
+            self.ended(origin, Outcome::Refused(reason.refusal()));
+            NotAppended::Refused(reason)
+        })?;
+        let receipt = |(appended, is_duplicate)| {
+            Receipt::new(
+                appended,
+                self.verdicts.clone(),
+                self.until.clone(),
+                is_duplicate,
+                Arc::clone(&self.ledger),
+            )
+        };
+        let mut added: Vec<_> = appended.into_iter().map(receipt).collect();
+        // The log gives as many tickets as it takes records.
+        let event = added.pop().ok_or(Refused::Broken)?;
+        added.iter().for_each(|_| self.ledger.synthesised());
+        Ok(With { event, added })
+    }
+
+    fn append_records(&self, records: &[NewRecord<'_>]) -> Result<Vec<Appended>, log::Refused> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let append = || self.log.append_together(records);
+        match &self.verdicts {
+            Some(verdicts) => verdicts.appending_together(records.len(), append),
+            None => Ok(append()?
+                .together(records.len())
+                .map(Appended::from)
+                .collect()),
+        }
+    }
+
     fn append_record(&self, record: &NewRecord<'_>) -> Result<Appended, log::Refused> {
         match &self.verdicts {
             Some(verdicts) => verdicts.appending(|| self.log.append(record)),
             None => self.log.append(record).map(Appended::from),
+        }
+    }
+}
+
+/// The receipts of an event and of what was added to it.
+#[derive(Debug)]
+#[must_use = "an event without an answer"]
+pub struct With {
+    event: Receipt,
+    added: Vec<Receipt>,
+}
+
+impl With {
+    /// Waits until the event is as safe as `acknowledge` asks. What was added is settled with it, and says nothing.
+    ///
+    /// # Errors
+    /// The event is not kept.
+    pub async fn settled(self) -> Result<(), NotKept> {
+        let result = self.event.settled().await;
+        for receipt in self.added {
+            // Only counted: the client did not send it.
+            drop(receipt.settled().await);
+        }
+        result
+    }
+}
+
+impl From<Receipt> for With {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            event: receipt,
+            added: Vec::new(),
         }
     }
 }

@@ -26,13 +26,13 @@ pub use book::{Book, Booked, Found, Page, PageFolder};
 pub use cursor::{Cursor, CursorFault, Cursors};
 pub use dead_letter::{
     Archive, DeadLetter, DeadLetterFault, DeadLetterFolder, Elsewhere, Excerpt, FolderArchive, Key,
-    Letter, Letters, address_of,
+    Letter, Letters,
 };
 pub use dedupe::{Dedupe, DedupeConfig, event_key};
 pub use delivery::{Delivery, DeliveryConfig, Stop, Told};
 pub use fate::{Fate, Fates, NotFound, Searched};
 pub use forget::{files_of, forget};
-pub use intake::{Acknowledge, Intake, NotAppended};
+pub use intake::{Acknowledge, Intake, NotAppended, With};
 pub use origins::Origins;
 pub use receipt::{NotKept, Receipt, Refused};
 pub use release::release_settled;

@@ -44,6 +44,8 @@ enum Kind {
     Appended,
     Duplicate,
     Replayed,
+    Synthesised,
+    SynthesisedDuplicate,
 }
 
 impl Origins {
@@ -62,6 +64,26 @@ impl Origins {
         };
         shard.add(&appended.ticket.commit, origin, kind);
         Ok((appended, is_duplicate))
+    }
+
+    /// The same of events that are appended together: the collector's own, and last the client's.
+    pub(super) fn appending_together(
+        &self,
+        origin: &Origin<'_>,
+        append: impl FnOnce() -> Result<Vec<(Appended, bool)>, Refused>,
+    ) -> Result<Vec<(Appended, bool)>, Refused> {
+        let mut shard = self.own();
+        let all = append()?;
+        for (index, (appended, is_duplicate)) in all.iter().enumerate() {
+            let kind = match (index + 1 == all.len(), is_duplicate) {
+                (true, false) => Kind::Appended,
+                (true, true) => Kind::Duplicate,
+                (false, false) => Kind::Synthesised,
+                (false, true) => Kind::SynthesisedDuplicate,
+            };
+            shard.add(&appended.ticket.commit, origin, kind);
+        }
+        Ok(all)
     }
 
     /// Counts a replayed event that was appended.
@@ -152,12 +174,15 @@ impl Shard {
         };
         match kind {
             Kind::Replayed => counts.replayed += events,
+            Kind::Synthesised | Kind::SynthesisedDuplicate => counts.synthesised += events,
             Kind::Appended | Kind::Duplicate => counts.received += events,
         }
         match (result, kind) {
             (Err(CommitError), _) => counts.refused_broken += events,
-            (Ok(()), Kind::Duplicate) => counts.duplicate += events,
-            (Ok(()), Kind::Appended | Kind::Replayed) => counts.appended += events,
+            (Ok(()), Kind::Duplicate | Kind::SynthesisedDuplicate) => counts.duplicate += events,
+            (Ok(()), Kind::Appended | Kind::Replayed | Kind::Synthesised) => {
+                counts.appended += events;
+            }
         }
     }
 }

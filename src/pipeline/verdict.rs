@@ -53,6 +53,15 @@ pub struct Verdicts {
     waiting: Mutex<HashMap<u64, Verdict>>,
 }
 
+fn known(waiting: &mut HashMap<u64, Verdict>, ticket: Ticket) -> Appended {
+    let verdict = Verdict::default();
+    waiting.insert(ticket.sequence.0, verdict.clone());
+    Appended {
+        ticket,
+        verdict: Some(verdict),
+    }
+}
+
 impl Verdicts {
     /// Appends, so that no destination can be asked before the record is known here.
     pub(super) fn appending(
@@ -61,12 +70,21 @@ impl Verdicts {
     ) -> Result<Appended, Refused> {
         let mut waiting = self.waiting();
         let ticket = append()?;
-        let verdict = Verdict::default();
-        waiting.insert(ticket.sequence.0, verdict.clone());
-        Ok(Appended {
-            ticket,
-            verdict: Some(verdict),
-        })
+        Ok(known(&mut waiting, ticket))
+    }
+
+    /// The same of so many records, of which `append` gives the first one's ticket.
+    pub(super) fn appending_together(
+        &self,
+        count: usize,
+        append: impl FnOnce() -> Result<Ticket, Refused>,
+    ) -> Result<Vec<Appended>, Refused> {
+        let mut waiting = self.waiting();
+        let first = append()?;
+        Ok(first
+            .together(count)
+            .map(|ticket| known(&mut waiting, ticket))
+            .collect())
     }
 
     /// A destination will never take this row.

@@ -8,7 +8,7 @@
 //! anew, so that nobody has to restart the collector.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials};
 use http::{Extensions, HeaderMap};
@@ -29,11 +29,36 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A token comes from this machine or from one nearby.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long credentials are kept at least, doubled each time that they are made anew soon after: of those before, a question
+/// may still be under way that nobody ends.
+const KEEP_FIRST: Duration = Duration::from_secs(1);
+const KEEP_MOST: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Made {
+    credentials: Credentials,
+    /// When they were made anew last, and how long they are kept then.
+    renewed: Option<(Instant, Duration)>,
+}
+
+impl Made {
+    /// Whether it is time for new ones; notes that it was.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let keep = match self.renewed {
+            Some((at, keep)) if now - at < keep => return false,
+            Some((at, keep)) if now - at < 2 * KEEP_MOST => KEEP_MOST.min(keep * 2),
+            _ => KEEP_FIRST,
+        };
+        self.renewed = Some((now, keep));
+        true
+    }
+}
+
 /// Where a service is, and who asks.
 #[derive(Debug)]
 pub(super) struct Access {
     endpoint: String,
-    credentials: Option<Mutex<Credentials>>,
+    credentials: Option<Mutex<Made>>,
     channel: Mutex<Option<Channel>>,
 }
 
@@ -46,7 +71,12 @@ impl Access {
         let credentials = if endpoint.starts_with("http://") {
             None
         } else {
-            Some(Mutex::new(credentials()?))
+            let credentials = credentials()?;
+            let renewed = None;
+            Some(Mutex::new(Made {
+                credentials,
+                renewed,
+            }))
         };
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
@@ -71,6 +101,7 @@ impl Access {
         let current = credentials
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .credentials
             .clone();
         let asked = tokio::time::timeout(TOKEN_TIMEOUT, current.headers(Extensions::new()));
         let why = match asked.await {
@@ -86,13 +117,18 @@ impl Access {
         )))
     }
 
-    /// The credentials are made anew: the token that there is was of no use. Keeps them if there are none any more.
+    /// The credentials are made anew, unless that was done just now: the token that there is was of no use. Keeps them if there are
+    /// none any more.
     pub(super) fn renew(&self) {
         let Some(mutex) = &self.credentials else {
             return;
         };
+        let mut made = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.is_due(Instant::now()) {
+            return;
+        }
         match credentials() {
-            Ok(new) => *mutex.lock().unwrap_or_else(PoisonError::into_inner) = new,
+            Ok(new) => made.credentials = new,
             Err(error) => tracing::warn!(%error, "the credentials cannot be read again"),
         }
     }
@@ -169,4 +205,26 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use google_cloud_auth::credentials::anonymous;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_made_anew_less_and_less_often() {
+        let mut made = Made {
+            credentials: anonymous::Builder::new().build(),
+            renewed: None,
+        };
+        let begun = Instant::now();
+        let renewals: Vec<u64> = (0..400)
+            .filter(|second| made.is_due(begun + Duration::from_secs(*second)))
+            .collect();
+        assert_eq!(renewals, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363]);
+        assert!(made.is_due(begun + Duration::from_secs(1000)));
+        assert!(made.is_due(begun + Duration::from_secs(1001)));
+    }
 }

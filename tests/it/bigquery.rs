@@ -47,7 +47,7 @@ fn config(bigquery: &BigQuery, folder: Option<&TempDir>) -> Config {
     }
 }
 
-fn writer(bigquery: &BigQuery, folder: Option<&TempDir>) -> Arc<dyn Writer> {
+pub(crate) fn writer(bigquery: &BigQuery, folder: Option<&TempDir>) -> Arc<dyn Writer> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     Arc::new(
         BigQueryWriter::new(&config(bigquery, folder), &disk, &SystemClock::shared())

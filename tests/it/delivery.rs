@@ -56,10 +56,11 @@ async fn batches_in_flight_together_are_settled_in_order() {
     let writer = Arc::new(MemoryWriter::new("a", limits, usize::MAX, false));
     let slow = |ms| Step::Slow(Duration::from_millis(ms));
     writer.play([
-        slow(60),
+        // Long enough for three others to be under way behind it, of which two fail.
+        slow(500),
         slow(10),
         Step::Fail,
-        slow(30),
+        Step::Fail,
         Step::Succeed,
         Step::Fail,
         slow(20),

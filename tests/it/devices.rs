@@ -22,6 +22,16 @@ fn package() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }
 
+/// The package, compiled into this folder.
+pub(crate) fn patterns(folder: &Path) -> PathBuf {
+    let file = folder.join("devices.bin");
+    let package = package();
+    let [from, to] = [&package, &file].map(|path| path.to_str().expect("a path"));
+    let compiled = devices(folder, &["compile", from, to]);
+    assert!(compiled.status.success(), "{compiled:?}");
+    file
+}
+
 fn devices(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = command(folder, &[]);
     command.arg("devices").args(arguments);

@@ -1,9 +1,12 @@
 //! What lies between the collector and BigQuery: late, in pieces, broken every moment, or silent. Events are taken meanwhile,
 //! each is there once, and what waits goes as soon as it can.
 
+use std::fs;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use real_streaming_fakes::bigquery::BigQuery;
+use real_streaming_fakes::bigquery::fault::Call;
 use tempfile::TempDir;
 
 use crate::support::process::Process;
@@ -43,7 +46,34 @@ impl Road {
     }
 
     async fn collector(&self) -> Process {
-        let (rest, grpc) = (self.rest.plain(), self.grpc.plain());
+        let at = (self.rest.plain(), self.grpc.plain());
+        let started = self.collector_under(&[], at).await;
+        started.expect("it starts")
+    }
+
+    /// The same, which knows BigQuery by a name, in a world of its own whose names stand in the file `hosts`.
+    async fn collector_by_name(&self) -> Process {
+        const NAME: &str = "bigquery.test";
+        let folder = self.folder.path();
+        // Nobody else is asked.
+        fs::write(
+            folder.join("resolv.conf"),
+            "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+        )
+        .unwrap();
+        let world = "mount --bind hosts /etc/hosts && mount --bind resolv.conf /etc/resolv.conf && exec \"$0\" \"$@\"";
+        let program = ["unshare", "--map-root-user", "--mount", "sh", "-c", world];
+        let named = |endpoint: String| endpoint.replace("127.0.0.1", NAME);
+        let at = (named(self.rest.plain()), named(self.grpc.plain()));
+        let started = self.collector_under(&program.map(str::to_owned), at).await;
+        started.expect("it starts; it needs namespaces of users")
+    }
+
+    async fn collector_under(
+        &self,
+        program: &[String],
+        (rest, grpc): (String, String),
+    ) -> Result<Process, ExitStatus> {
         let values = [
             ("WRITERS__PROJECT_ID", "shop"),
             ("WRITERS__BQ__DATASET_ID", "analytics"),
@@ -54,7 +84,7 @@ impl Road {
             ("WRITERS__BQ__ENDPOINT", &rest),
             ("WRITERS__BQ__GRPC_ENDPOINT", &grpc),
         ];
-        Process::start(self.folder.path(), &values).await
+        Process::start_under(program, self.folder.path(), &values).await
     }
 
     /// Events at a slow pace, all of which are taken.
@@ -141,5 +171,20 @@ async fn it_starts_and_takes_events_while_nobody_answers() {
     road.set(Habit::Cuts);
     road.send(&process, INTERVAL * 10).await;
     road.set(Habit::Passes);
+    road.each_once(process).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_known_or_leads_astray_is_asked_for_again() {
+    let mut road = Road::new().await;
+    let hosts = road.folder.path().join("hosts");
+    fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    let process = road.collector_by_name().await;
+    for wrong in ["", "127.0.0.2 bigquery.test\n"] {
+        fs::write(&hosts, wrong).unwrap();
+        road.send(&process, WHILE).await;
+        assert_eq!(road.bigquery.calls(Call::Append), 0);
+    }
+    fs::write(&hosts, "127.0.0.1 bigquery.test\n").unwrap();
     road.each_once(process).await;
 }

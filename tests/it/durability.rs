@@ -272,17 +272,20 @@ async fn an_unwritable_dead_letter_holds_the_rows_back() {
         collector.ledger.destinations()[0].pending() == 0
     })
     .await;
+    writer.away(true);
     collector.takes(&event("2")).await;
-    // The log has it; from now on nothing can be made durable, so it stays pending.
+    // The log has it; from now on nothing can be made durable, and the row is rejected.
     disk.set_sync_fault(Some(crate::support::every_sync_fails()), false);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let pending = collector.ledger.destinations()[0].pending();
-    disk.set_sync_fault(None, false);
-    eventually("it is settled", || {
-        collector.ledger.destinations()[0].pending() == 0
+    writer.away(false);
+    let destination = &collector.ledger.destinations()[0];
+    let before = destination.failures();
+    eventually("the dead letter is tried again", || {
+        destination.failures() > before + 2
     })
     .await;
-    assert!(pending <= 1);
+    assert_eq!(destination.pending(), 1, "no dead letter has it");
+    disk.set_sync_fault(None, false);
+    eventually("it is settled", || destination.pending() == 0).await;
     let totals = collector.ledger.destinations()[0].totals();
     assert_eq!((totals.stored, totals.dead_lettered), (1, 1));
     collector.stop().await;

@@ -295,7 +295,11 @@ async fn the_visit_is_in_the_row() {
             geo.region.as_deref(),
             geo.city.as_deref()
         ),
-        (Some("Ukraine"), Some("UA77"), Some("São Paulo Łódź"))
+        (
+            Some("Ukraine"),
+            Some("Chernivtsi Oblast"),
+            Some("São Paulo Łódź")
+        )
     );
     let device = event.device.unwrap();
     assert_eq!(

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
 use real_streaming::clock::Micros;
 use real_streaming::enrich::explain::Explanation;
-use real_streaming::enrich::{Config, Enricher, Visit};
+use real_streaming::enrich::{Config, Enricher, Visit, identity};
 use real_streaming::http::streaming::payload::{Parsed, Payloads, parse};
 use real_streaming::schema::Event;
 use real_streaming::schema::json::write_row;
@@ -46,6 +46,7 @@ fn enriched(parsed: Parsed, headers: &Headers) -> Event {
         received_at: RECEIVED,
         stream_id: "4711".into(),
         user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
+        user_source: identity::Source::Cookie,
         client_ip: "203.0.113.9".parse().ok(),
         headers: &headers,
         ..Visit::default()

@@ -14,6 +14,7 @@ mod bigquery;
 mod bigquery_fake;
 mod binary;
 mod browser;
+mod consent;
 mod consume;
 #[cfg(feature = "bigquery")]
 mod credentials;
@@ -28,6 +29,7 @@ mod docs;
 mod door;
 mod durability;
 mod endpoint;
+mod explain;
 mod fault;
 mod floors;
 mod formats;
@@ -48,10 +50,12 @@ mod paused;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod predecessor;
 mod pubsub;
+mod reference;
 mod replay;
 mod restart;
 mod schema;
 mod senders;
+mod sessions;
 #[cfg(all(feature = "bigquery", feature = "delta"))]
 mod several;
 #[cfg(feature = "bigquery")]
@@ -60,4 +64,5 @@ mod side_table;
 mod signals;
 mod support;
 mod syscalls;
+mod visit;
 mod writer_contract;

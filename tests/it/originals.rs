@@ -296,13 +296,14 @@ async fn the_region_has_two_headers_and_places_are_utf8() {
     .await;
     for (row, region, city) in [
         (&rows[0], "Łódzkie", json!("Łódź")),
-        (&rows[1], "PL10", json!("São Paulo")),
+        (&rows[1], "Łódź", json!("São Paulo")),
         (&rows[2], "State", Value::Null),
         (&rows[3], "Region", Value::Null),
     ] {
         check(row, &[("/geo/region", json!(region)), ("/geo/city", city)]);
     }
     check(&rows[0], &[("/geo/country", json!("Poland"))]);
+    check(&rows[1], &[("/collector/geo/region_code", json!("PL-10"))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -377,7 +378,7 @@ async fn the_traffic_source_is_told_in_the_cases_that_were_wrong() {
             json!("n"),
             Value::Null,
         ),
-        ("https://a.test/#utm_source=n", "", Value::Null, Value::Null),
+        ("https://a.test/#utm_source=n", "", json!("n"), Value::Null),
         (
             "https://shop.a.co.uk/",
             "https://www.a.co.uk/",

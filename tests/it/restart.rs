@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use real_streaming::schema::SequenceNumber;
+use real_streaming::pipeline::{Cursor, Told};
+use real_streaming::schema::{Kind, LogId, Record, SequenceNumber};
 use real_streaming::writer::memory::{MemoryWriter, Step};
+use real_streaming::writer::{Batch, Writer};
+use uuid::Uuid;
 
 use crate::support::collector::{QUICK, ids, memory};
 use crate::support::{Builder, event, eventually};
@@ -125,17 +128,25 @@ async fn a_dead_letter_before_a_crash_is_not_written_twice() {
     collector.stop().await;
     restore(&cursors, &before);
 
-    // A destination without positions gets them again; the dead letter does not.
-    let forgetful = Arc::new(MemoryWriter::new("a", QUICK, usize::MAX, false));
-    forgetful.reject([SequenceNumber(2)]);
-    let collector = Builder::in_folder(folder).to(&forgetful).start().await;
-    eventually("all are settled", || {
-        collector.ledger.destinations()[0].pending() == 0
-    })
-    .await;
-    assert_eq!(collector.dead_letters().len(), 1);
-    collector.stop().await;
-    assert_eq!(ids(&forgetful), ["1", "3"]);
+    // A destination without positions gets them again, but not what the dead letter has: be it that it would take it now.
+    for rejects in [true, false] {
+        let forgetful = Arc::new(MemoryWriter::new("a", QUICK, usize::MAX, false));
+        if rejects {
+            forgetful.reject([SequenceNumber(2)]);
+        }
+        let folder = Arc::clone(&folder);
+        let collector = Builder::in_folder(folder).to(&forgetful).start().await;
+        eventually("all are settled", || {
+            collector.ledger.destinations()[0].pending() == 0
+        })
+        .await;
+        assert_eq!(collector.dead_letters().len(), 1);
+        let totals = collector.ledger.destinations()[0].totals();
+        assert_eq!((totals.stored, totals.dead_lettered), (2, 1));
+        collector.stop().await;
+        assert_eq!(ids(&forgetful), ["1", "3"]);
+        restore(&cursors, &before);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,6 +269,38 @@ async fn a_rewound_log_is_noticed_also_by_a_destination_that_answers_late() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_copy_wrote_under_the_old_identity_stops_nobody() {
+    let [new, old] = [1, 2].map(|number| LogId(Uuid::from_u128(number)));
+    let told = async |writer: &MemoryWriter, identities: &[LogId]| {
+        let mut cursor = Cursor::beginning("memory:a", old, SequenceNumber::ZERO);
+        cursor.unheard_since = Some(3);
+        Told::by(writer, identities, &cursor).await.unwrap()
+    };
+    let writer = memory("a");
+    let record = |number| Record {
+        sequence: SequenceNumber(number),
+        kind: Kind::Event,
+        payload: Default::default(),
+    };
+    // The first log has gone on to 7 since it was copied at 3.
+    let batch = Batch {
+        log_id: old,
+        records: (1..=7).map(record).collect(),
+        last: SequenceNumber(7),
+        previous: None,
+    };
+    writer.write(&batch).await.unwrap();
+    let of_copy = told(&writer, &[new, old]).await;
+    assert_eq!(
+        (of_copy.position, of_copy.beyond),
+        (Some(SequenceNumber(3)), None)
+    );
+    // Under an identity that nobody has changed, it is this log that was rewound.
+    let rewound = told(&writer, &[old]).await;
+    assert_eq!(rewound.beyond, Some(SequenceNumber(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_log_knows_what_a_destination_has_under_its_old_name() {
     let (ahead, late) = (memory("ahead"), memory("late"));
     let both = |folder| Builder::in_folder(folder).to(&ahead).to(&late);
@@ -369,8 +412,13 @@ fn copy_of_tree(folder: &Path) -> Files {
     files
 }
 
+/// The folder as it was; the file that is locked stays where it is, or it would be a copy's.
 fn restore_tree(folder: &Path, files: &Files) {
-    fs::remove_dir_all(folder).unwrap();
+    for (path, _) in copy_of_tree(folder) {
+        if !path.ends_with("lock") {
+            fs::remove_file(path).unwrap();
+        }
+    }
     for (path, bytes) in files {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();

@@ -94,6 +94,8 @@ async fn one_that_is_away_does_not_slow_the_other_and_gets_all_later() {
     let process = start(&bigquery, &folder, &[]).await;
     send(&process, 0..10).await;
     eventually("both have them", || in_bigquery(&bigquery).len() == 10).await;
+    // Its answer has come, too.
+    readiness_tells(&process, |states| states == [(true, 0), (true, 0)]).await;
     bigquery.be_unreachable();
     send(&process, 10..30).await;
     eventually("the other one has them", || in_delta(&folder).len() == 30).await;

@@ -162,6 +162,24 @@ async fn rows_that_it_never_takes_are_told_and_cost_no_other() {
 }
 
 #[tokio::test]
+async fn a_row_that_ends_the_connection_is_found_and_told() {
+    let bigquery = bigquery().await;
+    bigquery.end_connection_at("number", |number| {
+        number.as_i64() == Some(3) || number.as_str() == Some("3")
+    });
+    let notes = notes(&bigquery);
+    let rows: Vec<_> = (0..10).map(note).collect();
+    let refused = notes.append(&rows).await.unwrap();
+    let indices: Vec<_> = refused.iter().map(|row| row.index).collect();
+    assert_eq!(indices, [3]);
+    let others = (0..10).filter(|number| *number != 3);
+    assert_eq!(
+        counts(&bigquery),
+        others.map(|number| (number, 1)).collect()
+    );
+}
+
+#[tokio::test]
 async fn what_happens_to_a_request_loses_no_row() {
     for fault in [
         Fault::HideReply,

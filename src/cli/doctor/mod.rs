@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::app;
-use crate::config::{Config, LogConfig};
+use crate::config::{Config, LogConfig, ReferenceConfig};
 
 mod clock;
 mod disk;
@@ -91,13 +91,24 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> ExitCode {
         tell(disk::check(log, config.acknowledge));
     }
     tell(machine::check(config));
-    tell(proxies::check(arguments, config.enrich.trusted_hops));
+    tell(proxies::check(arguments, config.enrich.trust()));
+    tell(reference(config));
     let probed = runtime.block_on(app::probe(config));
     tell(probed.into_iter().map(destination).collect());
     let told = runtime.block_on(app::time_at_destination(config));
     tell(clock::check(hands, told));
     runtime.shutdown_background();
     ExitCode::from(u8::from(worst == Verdict::Failure))
+}
+
+/// The files that enrichment looks things up in.
+fn reference(config: &Config) -> Vec<Check> {
+    const WHAT: &str = "enrichment";
+    match app::enricher(config) {
+        Err(unusable) => vec![Check::failure(WHAT, unusable.to_string())],
+        Ok(_) if config.reference == ReferenceConfig::default() => Vec::new(),
+        Ok(_) => vec![Check::ok(WHAT, "its files can be read")],
+    }
 }
 
 fn destination(probed: app::Probed) -> Check {

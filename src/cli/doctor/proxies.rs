@@ -4,7 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::enrich::client_ip::client_ip;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::enrich::client_ip::Trust;
 
 use super::{Arguments, Check};
 
@@ -16,7 +18,7 @@ const MAX_HEAD: usize = 64 << 10;
 
 const WHAT: &str = "proxies";
 
-pub(super) fn check(arguments: &Arguments, trusted_hops: usize) -> Vec<Check> {
+pub(super) fn check(arguments: &Arguments, trust: Trust) -> Vec<Check> {
     let head = match (&arguments.headers, arguments.listen) {
         (Some(file), _) => std::fs::read_to_string(file).map(|head| (head, None)),
         (None, Some(address)) => one_request(address).map(|(head, peer)| (head, Some(peer))),
@@ -24,13 +26,14 @@ pub(super) fn check(arguments: &Arguments, trusted_hops: usize) -> Vec<Check> {
             return vec![Check::ok(
                 WHAT,
                 format!(
-                    "ENRICH__TRUSTED_HOPS is {trusted_hops}; --listen or --headers tells whether that is right"
+                    "ENRICH__TRUSTED_HOPS is {}; --listen or --headers tells whether that is right",
+                    trust.hops
                 ),
             )];
         }
     };
     match head {
-        Ok((head, peer)) => judge(&head, peer, trusted_hops),
+        Ok((head, peer)) => judge(&head, peer, trust),
         Err(error) => vec![Check::failure(
             WHAT,
             format!("no request was seen: {error}"),
@@ -71,21 +74,53 @@ fn head(mut connection: TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-fn judge(head: &str, peer: Option<IpAddr>, trusted_hops: usize) -> Vec<Check> {
+/// The headers of a head, as far as they are some.
+fn headers(head: &str) -> HeaderMap {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
-    let forwarded = lines.filter(|(name, _)| name.trim().eq_ignore_ascii_case("x-forwarded-for"));
-    let forwarded: Vec<&str> = forwarded.map(|(_, value)| value.trim()).collect();
-    let entries = forwarded.iter().flat_map(|value| value.split(',')).count();
-    let address = |hops: usize| {
-        let found = client_ip(forwarded.iter().copied(), peer, hops);
+    let headers = lines.filter_map(|(name, value)| {
+        let name: HeaderName = name.trim().parse().ok()?;
+        let value = HeaderValue::from_bytes(value.trim().as_bytes()).ok()?;
+        Some((name, value))
+    });
+    headers.collect()
+}
+
+fn judge(head: &str, peer: Option<IpAddr>, trust: Trust) -> Vec<Check> {
+    let headers = headers(head);
+    let shown = |name: &HeaderName| {
+        let values = headers.get_all(name).iter();
+        let values: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        values.join(", ")
+    };
+    let client = |trust: Trust| {
+        let found = trust.client_ip(&headers, peer);
         found.map_or_else(
             || "that of the connection".to_owned(),
             |found| found.to_string(),
         )
     };
+    if let Some(name) = trust.platform.header() {
+        let told = format!(
+            "{name} is {:?}; the client is {}",
+            shown(&name),
+            client(trust)
+        );
+        return vec![match headers.get_all(&name).iter().count() {
+            1 => Check::ok(WHAT, told),
+            _ => Check::failure(
+                WHAT,
+                format!("{told}: the platform of ENRICH__PLATFORM writes that header once"),
+            ),
+        }];
+    }
+    let (trusted_hops, entries) = (trust.hops, trust.entries(&headers));
+    let address = |hops: usize| client(Trust { hops, ..trust });
+    let name = trust.header.name();
     let told = format!(
-        "X-Forwarded-For is {:?}; with ENRICH__TRUSTED_HOPS={trusted_hops} the client is {}",
-        forwarded.join(", "),
+        "{name} is {:?}; with ENRICH__TRUSTED_HOPS={trusted_hops} the client is {}",
+        shown(&name),
         address(trusted_hops)
     );
     let check = match entries.cmp(&trusted_hops) {
@@ -111,6 +146,7 @@ fn judge(head: &str, peer: Option<IpAddr>, trusted_hops: usize) -> Vec<Check> {
 mod tests {
     use super::super::Verdict;
     use super::*;
+    use crate::enrich::client_ip::Platform;
 
     const HEAD: &str = "POST / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nx-forwarded-for: 35.1.2.3\r\n\r\n";
 
@@ -123,15 +159,36 @@ mod tests {
             (2, Verdict::Ok, "203.0.113.9"),
             (4, Verdict::Failure, "10.0.0.7"),
         ] {
-            let told = judge(HEAD, peer, hops);
+            let trust = Trust {
+                hops,
+                ..Trust::default()
+            };
+            let told = judge(HEAD, peer, trust);
             assert_eq!(told[0].verdict, verdict, "{hops}");
             assert!(
                 told[0].found.contains(&format!("the client is {client}")),
                 "{told:?}"
             );
         }
-        assert_eq!(judge("Host: x", peer, 0).len(), 1);
-        assert_eq!(judge("Host: x", peer, 0)[0].verdict, Verdict::Ok);
+        let none = judge("Host: x", peer, Trust::default());
+        assert_eq!((none.len(), none[0].verdict), (1, Verdict::Ok));
+    }
+
+    #[test]
+    fn a_platform_must_write_its_header() {
+        let trust = Trust {
+            platform: Platform::Cloudflare,
+            ..Trust::default()
+        };
+        for (head, verdict, client) in [
+            ("CF-Connecting-IP: 203.0.113.9", Verdict::Ok, "203.0.113.9"),
+            (HEAD, Verdict::Failure, "10.0.0.7"),
+        ] {
+            let told = judge(head, "10.0.0.7".parse().ok(), trust);
+            assert_eq!((told.len(), told[0].verdict), (1, verdict), "{head}");
+            let client = format!("the client is {client}");
+            assert!(told[0].found.contains(&client), "{told:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(super) struct Country {
     pub(super) code: &'static str,
     /// English name.
     pub(super) name: &'static str,
-    /// Part of the continent; empty for Antarctica.
+    /// Part of the continent; empty for Antarctica, which UN M49 does not divide.
     pub(super) sub_continent: &'static str,
 }
 
@@ -29,16 +29,16 @@ impl Country {
             .copied()
     }
 
-    /// The continent; `None` for Antarctica.
-    pub(super) fn continent(self) -> Option<&'static str> {
-        Some(match self.sub_continent {
+    /// The continent.
+    pub(super) fn continent(self) -> &'static str {
+        match self.sub_continent {
             "Northern America" | "Central America" | "Caribbean" | "South America" => "Americas",
             "Australasia" | "Melanesia" | "Micronesia" | "Polynesia" => "Oceania",
             other if other.ends_with("Europe") => "Europe",
             other if other.ends_with("Africa") => "Africa",
             other if other.ends_with("Asia") => "Asia",
-            _ => return None,
-        })
+            _ => "Antarctica",
+        }
     }
 }
 

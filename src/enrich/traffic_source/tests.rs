@@ -3,6 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::schema::{EventParam, Value};
 
+/// Address, referrer and what is expected of them, a line each.
+const CASES: &str = include_str!("../../../tests/fixtures/enrich/sources.tsv");
+
 fn param(key: &str, text: &str) -> EventParam {
     EventParam {
         key: Some(key.to_owned()),
@@ -13,246 +16,128 @@ fn param(key: &str, text: &str) -> EventParam {
     }
 }
 
-fn event(location: &str, referrer: &str) -> Event {
-    Event {
+fn rules() -> Rules {
+    Rules::new(
+        &[
+            "https://shop.mine.co.uk".to_owned(),
+            "other.test".to_owned(),
+        ],
+        &["mybank.test".to_owned()],
+    )
+}
+
+fn filled(location: &str, referrer: &str, more: &[EventParam]) -> Event {
+    let mut event = Event {
         event_params: vec![
             param("page_location", location),
             param("page_referrer", referrer),
         ],
         ..Event::default()
-    }
+    };
+    event.event_params.extend_from_slice(more);
+    let lists = Lists::built_in();
+    let mut explanation = Explanation::asked();
+    fill(&mut event, &rules(), &lists, &mut explanation);
+    assert_eq!(explanation.into_steps().len(), 1);
+    event
 }
 
-fn source_of(location: &str, referrer: &str) -> CollectedTrafficSource {
-    let own = OwnDomains::new(&[
-        "https://shop.mine.co.uk".to_owned(),
-        "other.test".to_owned(),
-    ]);
-    collected(&Page::of(&event(location, referrer)), &own)
-        .0
+fn told(event: &Event) -> CollectorTrafficSource {
+    let collector = event.collector.as_ref();
+    collector
+        .and_then(|collector| collector.traffic_source.clone())
         .unwrap_or_default()
 }
 
-#[track_caller]
-fn check(location: &str, referrer: &str, source: &str, medium: &str) {
-    let found = source_of(location, referrer);
-    let found = (
-        found.manual_source.unwrap_or_default(),
-        found.manual_medium.unwrap_or_default(),
-    );
-    assert_eq!(
-        found,
-        (source.to_owned(), medium.to_owned()),
-        "{location} from {referrer}"
-    );
-}
-
 #[test]
-fn campaign_parameters_name_the_source() {
-    check(
-        "https://a.test/?utm_source=news&utm_medium=email",
-        "https://b.test/",
-        "news",
-        "email",
-    );
-    check(
-        "https://a.test/?UTM_Source=news&Utm_Medium=email",
-        "",
-        "news",
-        "email",
-    );
-    check(
-        "https://a.test/?utm_source=one&utm_source=two",
-        "",
-        "two",
-        "",
-    );
-    check("https://a.test/?utm_source=one&utm_source=", "", "one", "");
-    check("https://a.test/?utm_source=new+s%20x", "", "new s x", "");
-    check(
-        "https://a.test/?utm_source=a;utm_medium=b",
-        "",
-        "a;utm_medium=b",
-        "",
-    );
-    check("https://a.test/?utm%5Fsource=a", "", "a", "");
-}
-
-#[test]
-fn a_named_source_without_a_medium_is_no_referral() {
-    check(
-        "https://a.test/?utm_source=news",
-        "https://b.test/",
-        "news",
-        "",
-    );
-}
-
-#[test]
-fn a_medium_alone_leaves_the_source_to_the_referrer() {
-    check("https://a.test/?utm_medium=email", "", "", "email");
-    check(
-        "https://a.test/?utm_medium=email",
-        "https://b.test/",
-        "b.test",
-        "email",
-    );
-    check(
-        "https://a.test/?utm_medium=",
-        "https://b.test/",
-        "b.test",
-        "referral",
-    );
-}
-
-#[test]
-fn the_fragment_does_not_count() {
-    check("https://a.test/#utm_source=x", "", "", "");
-    check("https://a.test/?x=1#?utm_source=x", "", "", "");
-}
-
-#[test]
-fn other_sites_are_referrers_and_the_own_are_not() {
-    check(
-        "https://a.test/",
-        "https://www.Blog.test:8080/x",
-        "www.blog.test",
-        "referral",
-    );
-    check("https://shop.a.test/", "https://www.a.test/x", "", "");
-    check(
-        "https://alice.github.io/",
-        "https://bob.github.io/",
-        "bob.github.io",
-        "referral",
-    );
-    check(
-        "https://a.co.uk/",
-        "https://b.co.uk/",
-        "b.co.uk",
-        "referral",
-    );
-    check("https://a.test/", "https://mine.co.uk/", "", "");
-    check("https://a.test/", "https://www.other.test/", "", "");
-    check("https://a.test/", "", "", "");
-    check("http://localhost:3000/", "http://localhost/", "", "");
-    check(
-        "http://127.0.0.1/",
-        "http://10.0.0.1/",
-        "10.0.0.1",
-        "referral",
-    );
-    check(
-        "https://a.test/",
-        "android-app://com.google.android.gm/",
-        "com.google.android.gm",
-        "referral",
-    );
+fn every_case_of_the_table_has_its_source() {
+    let (mut cases, mut classes) = (0, 0);
+    for line in CASES.lines().filter(|line| !line.starts_with('#')) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let [location, referrer, expected @ ..] = &cells[..] else {
+            panic!("{line}");
+        };
+        let event = filled(location, referrer, &[]);
+        let told = told(&event);
+        let source = event.collected_traffic_source.unwrap_or_default();
+        let found = [
+            source.manual_source,
+            source.manual_medium,
+            source.manual_campaign_name,
+            told.referrer_class,
+            told.referrer_name,
+            told.channel_group,
+        ]
+        .map(|text| text.unwrap_or_else(|| "-".to_owned()));
+        assert_eq!(&found[..], expected, "{line}");
+        cases += 1;
+        classes += usize::from(found[3] != "-");
+    }
+    assert!(cases >= 120 && classes >= 60, "{cases}, {classes}");
 }
 
 #[test]
 fn own_referrers_are_known_without_an_absolute_address() {
-    check("/path", "https://mine.co.uk/", "", "");
-    let mut event = event("/path", "https://www.a.test/");
-    event
-        .event_params
-        .push(param("page_hostname", "shop.a.test"));
+    let hostname = [param("page_hostname", "shop.a.test")];
+    let event = filled("/path", "https://www.a.test/", &hostname);
+    assert_eq!(event.collected_traffic_source, None);
+    assert_eq!(told(&event).referrer_class.as_deref(), Some("own"));
     let page = Page::of(&event);
     assert_eq!(page.hostname().as_deref(), Some("shop.a.test"));
-    assert_eq!(collected(&page, &OwnDomains::new(&[])).0, None);
 }
 
 #[test]
-fn search_engines_are_organic_and_their_other_services_are_not() {
-    for (referrer, source) in [
-        ("https://www.google.com/", "google"),
-        ("https://google.co.uk/search?q=x", "google"),
-        ("https://www.bing.com/", "bing"),
-        ("https://cn.bing.com/", "bing"),
-        ("https://duckduckgo.com/", "duckduckgo"),
-        ("https://html.duckduckgo.com/", "duckduckgo"),
-        ("https://uk.search.yahoo.com/", "yahoo"),
-        ("https://yandex.ru/", "yandex"),
-        ("https://m.baidu.com/", "baidu"),
-        (
-            "android-app://com.google.android.googlequicksearchbox/",
-            "google",
-        ),
-    ] {
-        check("https://a.test/", referrer, source, "organic");
-    }
-    for referrer in [
-        "mail.google.com",
-        "docs.google.com",
-        "google.evil.test",
-        "notbing.com",
-        "yahoo.com",
-    ] {
-        check(
-            "https://a.test/",
-            &format!("https://{referrer}/"),
-            referrer,
-            "referral",
-        );
+fn a_referrer_that_the_page_ignores_brings_nobody() {
+    for (ignores, expected) in [("true", None), ("1", None), ("false", Some("b.test"))] {
+        let params = [param("ignore_referrer", ignores)];
+        let event = filled("https://a.test/", "https://b.test/", &params);
+        let source = event.collected_traffic_source.unwrap_or_default();
+        assert_eq!(source.manual_source.as_deref(), expected, "{ignores}");
     }
 }
 
 #[test]
-fn click_ids_are_kept_and_those_of_search_ads_name_the_source() {
-    check(
-        "https://a.test/?gclid=g1",
-        "https://www.google.com/",
-        "google",
-        "cpc",
-    );
-    check("https://a.test/?wbraid=g1", "", "google", "cpc");
-    check(
-        "https://a.test/?msclkid=m1",
-        "https://www.bing.com/",
-        "bing",
-        "cpc",
-    );
-    check(
-        "https://a.test/?gclid=g1&utm_source=x&utm_medium=y",
+fn all_click_ids_are_kept_and_the_first_value_counts() {
+    let event = filled(
+        "https://a.test/?gclid=g%2B1&GCLID=g2&fbclid=f&dclid=d#srsltid=s",
         "",
-        "x",
-        "y",
+        &[],
     );
-    check(
-        "https://a.test/?fbclid=f1",
-        "https://l.instagram.com/",
-        "l.instagram.com",
-        "referral",
+    let source = event.collected_traffic_source.unwrap();
+    assert_eq!(source.gclid.as_deref(), Some("g+1"));
+    assert_eq!(source.dclid.as_deref(), Some("d"));
+    assert_eq!(source.srsltid.as_deref(), Some("s"));
+    let ids = event.collector.unwrap().click_ids;
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|id| (id.key.as_deref().unwrap(), id.value.as_deref().unwrap()))
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            ("gclid", "g+1"),
+            ("dclid", "d"),
+            ("srsltid", "s"),
+            ("fbclid", "f")
+        ]
     );
+}
 
-    let all: Vec<String> = CLICK_IDS
-        .iter()
-        .map(|name| format!("{name}={name}-value"))
-        .collect();
-    let event = event(
-        &format!("https://a.test/?{}&GCLID=g%2B2", all.join("&")),
-        "",
-    );
-    let (source, click_ids) = collected(&Page::of(&event), &OwnDomains::new(&[]));
-    let source = source.unwrap();
-    assert_eq!(source.gclid.as_deref(), Some("g+2"));
-    assert_eq!(source.dclid.as_deref(), Some("dclid-value"));
-    assert_eq!(source.srsltid.as_deref(), Some("srsltid-value"));
-    let names: Vec<_> = click_ids
-        .iter()
-        .filter_map(|id| id.key.as_deref())
-        .collect();
-    assert_eq!(names, CLICK_IDS);
-    assert_eq!(click_ids[5].value.as_deref(), Some("fbclid-value"));
+#[test]
+fn free_listings_have_their_platform() {
+    let event = filled("https://a.test/?srsltid=s", "", &[]);
+    let source = event.collected_traffic_source.unwrap();
+    let platform = source.manual_source_platform.as_deref();
+    assert_eq!(platform, Some("Shopping Free Listings"));
 }
 
 #[test]
 fn all_campaign_parameters_have_their_column() {
-    let query: Vec<String> = UTM
+    let query: Vec<String> = campaign::UTM
         .iter()
         .map(|name| format!("{name}={}", &name[4..]))
         .collect();
-    let found = source_of(&format!("https://a.test/?{}", query.join("&")), "");
+    let event = filled(&format!("https://a.test/?{}", query.join("&")), "", &[]);
     let text = |text: &str| Some(text.to_owned());
     let expected = CollectedTrafficSource {
         manual_campaign_id: text("id"),
@@ -266,30 +151,40 @@ fn all_campaign_parameters_have_their_column() {
         manual_marketing_tactic: text("marketing_tactic"),
         ..CollectedTrafficSource::default()
     };
-    assert_eq!(found, expected);
-}
-
-#[test]
-fn malformed_addresses_cost_nothing_but_themselves() {
-    check("https://[bad", "https://b.test/", "b.test", "referral");
-    check("https://[bad/?utm_source=x", "http://[::1", "x", "");
-    check("https://a.test/", "javascript:alert(1)", "", "");
+    assert_eq!(event.collected_traffic_source, Some(expected));
 }
 
 #[test]
 fn of_parameters_sent_twice_the_last_counts() {
-    let mut event = event("https://a.test/?utm_source=one", "");
-    event
-        .event_params
-        .push(param("page_location", "https://a.test/?utm_source=two"));
-    let (source, _) = collected(&Page::of(&event), &OwnDomains::new(&[]));
-    assert_eq!(source.unwrap().manual_source.as_deref(), Some("two"));
+    let again = [param("page_location", "https://a.test/?utm_source=two")];
+    let event = filled("https://a.test/?utm_source=one", "", &again);
+    let source = event.collected_traffic_source.unwrap();
+    assert_eq!(source.manual_source.as_deref(), Some("two"));
+}
+
+#[test]
+fn a_list_of_the_operators_own_decides() {
+    let lists = Lists::read("search\tfind.test\tFind\n").unwrap();
+    let mut event = Event {
+        event_params: vec![
+            param("page_location", "https://a.test/"),
+            param("page_referrer", "https://find.test/"),
+        ],
+        ..Event::default()
+    };
+    fill(&mut event, &rules(), &lists, &mut Explanation::unasked());
+    assert_eq!(
+        told(&event).channel_group.as_deref(),
+        Some("Organic Search")
+    );
+    let source = event.collected_traffic_source.unwrap();
+    assert_eq!(source.manual_source.as_deref(), Some("Find"));
 }
 
 proptest! {
     #[test]
     fn no_text_makes_it_panic(location in "\\PC*", referrer in "\\PC*", host in "[a-z.\\[\\]:@-]{0,20}") {
-        source_of(&location, &referrer);
-        source_of(&format!("https://{host}/?{location}"), &format!("https://{host}{referrer}"));
+        filled(&location, &referrer, &[]);
+        filled(&format!("https://{host}/?{location}"), &format!("https://{host}{referrer}"), &[]);
     }
 }

@@ -41,8 +41,8 @@ pub(super) fn all() -> Value {
             ],
         },
         "Consent": {
-            "type": ["object", "null"],
-            "description": "`true`, `granted`, `yes` or `false`, `denied`, `no`; anything else counts as unset",
+            "type": ["object", "string", "null"],
+            "description": "`true`, `granted`, `yes` or `false`, `denied`, `no`; anything else counts as unset. As a text: `gcs`",
             "properties": consent(),
         },
         "Item": {
@@ -129,6 +129,26 @@ fn event() -> Value {
     for name in ["privacy_info", "consent", "consent_state"] {
         add(name, reference("schemas", "Consent"));
     }
+    for (name, description) in [
+        (
+            "gcs",
+            "State of the consent mode, as Google's tags send it: `G111`",
+        ),
+        ("gcd", "How it came about, as Google's tags send it"),
+        (
+            "tcf",
+            "Consent string of IAB's Transparency and Consent Framework; kept as it is",
+        ),
+        (
+            "gpp",
+            "String of IAB's Global Privacy Platform; kept as it is",
+        ),
+        ("gpp_sid", "Sections of that string that apply"),
+        ("us_privacy", "US privacy string of IAB; kept as it is"),
+    ] {
+        // Anything else is ignored, with a warning.
+        add(name, json!({"description": description}));
+    }
     add("app_info", object(record(below(columns, "app_info"))));
     add("ecommerce", object(ecommerce()));
     let items = json!({"type": ["array", "null"], "items": reference("schemas", "Item")});
@@ -197,7 +217,10 @@ fn item() -> Map<String, Value> {
 fn consent() -> Map<String, Value> {
     let states = below(below(&events().columns, "collector"), "consent");
     let names = states.iter().map(|column| column.name.as_str());
+    // What the browser says is in its headers.
+    let is_sent = |name: &&str| !matches!(*name, "global_privacy_control" | "do_not_track");
     names
+        .filter(is_sent)
         .chain(["ads_storage", "uses_transient_token"])
         .map(|name| (name.to_owned(), json!({"examples": ["granted", false]})))
         .collect()

@@ -49,7 +49,7 @@ pub(super) fn json(encoded: &[u8]) -> Result<String, Error> {
             "dtcd" => whole = Some(value.into_owned()),
             "event" => event = Some(value),
             // For the collector, not of the event.
-            WRITE_KEY_MEMBER | "validate" => {}
+            WRITE_KEY_MEMBER | "validate" | "explain" => {}
             // Templates that do not support it write "[object Object]".
             nested if NESTED.contains(&nested) => {
                 if let Ok(value) = RawValue::from_string(value.into_owned()) {

@@ -17,16 +17,23 @@ use prost::Message;
 use crate::enrich::Visit;
 use crate::enrich::explain::Explanation;
 use crate::ledger::Origin;
-use crate::pipeline::{NotAppended, NotKept, Receipt, Refused, event_key};
+use crate::pipeline::{NotAppended, NotKept, Refused, With, event_key};
+use crate::schema::Event;
 
+use super::cookie::SetCookies;
 use super::senders::Sender;
 use super::{Detail, Error, Shared, body, extract};
 
+mod explain;
 mod form;
 pub mod payload;
+mod rows;
 mod validate;
 
+pub use explain::explain;
+
 use payload::{FieldFault, Parsed, Payloads};
+use rows::Rows;
 
 /// Longest stream id.
 const MAX_STREAM_ID_BYTES: usize = 128;
@@ -57,10 +64,10 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Result<
         Ok(posted) => posted,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let cookie = store(&shared, &head, &sender, payloads).await?;
+    let cookies = store(&shared, &head, &sender, payloads).await?;
     let json = HeaderValue::from_static("application/json");
     let response = ([(header::CONTENT_TYPE, json)], r#"{"status":"ok"}"#).into_response();
-    Ok(with_cookie(response, cookie))
+    Ok(with_cookies(response, cookies))
 }
 
 /// `GET`: the tag's GET mode, and pixels in pages that run no scripts.
@@ -81,12 +88,12 @@ async fn receive_pixel(
         Ok(queried) => queried,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let cookie = store(&shared, &head, &sender, payloads).await?;
+    let cookies = store(&shared, &head, &sender, payloads).await?;
     let headers = [
         (header::CONTENT_TYPE, "image/gif"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok(with_cookie((headers, PIXEL).into_response(), cookie))
+    Ok(with_cookies((headers, PIXEL).into_response(), cookies))
 }
 
 /// Counts a request that was refused before its events were.
@@ -97,40 +104,52 @@ fn refused(shared: &Shared, error: Error) -> Error {
     error
 }
 
-fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
-    if let Some(cookie) = cookie {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
+fn with_cookies(mut response: Response, cookies: SetCookies) -> Response {
+    cookies.add_to(response.headers_mut());
     response
 }
 
-/// Stores all events. The cookie by which the browser is to be told again; none where it forbids that.
+/// Stores all events. The cookies by which the browser is to be told again; none where it forbids that.
 async fn store(
     shared: &Shared,
     head: &Parts,
     sender: &Sender,
     payloads: Payloads,
-) -> Result<Option<HeaderValue>, Error> {
+) -> Result<SetCookies, Error> {
     shared.senders.sent(sender, payloads.len());
     let visit = extract::visit(shared, stream_id(head), head);
-    let may_remember = payloads.iter().all(|parsed| parsed.may_remember());
-    let cookie = may_remember.then(|| shared.cookie.set(&visit.user_pseudo_id, head));
-    let cookie = cookie.flatten();
-    let answers = match payloads {
+    let may_remember = payloads
+        .iter()
+        .all(|parsed| shared.enricher.allows_storage(&parsed.event, &visit));
+    let mut rows = Rows::of(&shared.enricher, head, &visit);
+    // Told before anything is awaited; set only if all is well then.
+    let cookies = |rows: &Rows<'_>| {
+        let session = rows.session();
+        let session = session
+            .as_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        match may_remember {
+            true => shared.cookie.set(&visit.user_pseudo_id, session, head),
+            false => SetCookies::default(),
+        }
+    };
+    let (answers, cookies) = match payloads {
         Payloads::One(parsed) => {
             shared.ledger.received(1);
-            let answer = append(shared, &visit, parsed);
-            drop(visit);
+            let answer = append(shared, &visit, &mut rows, parsed);
+            let cookies = cookies(&rows);
             settled(answer).await.map_err(|fault| fault.of_one())?;
-            return Ok(cookie);
+            return Ok(cookies);
         }
         Payloads::Many(all) => {
             shared.ledger.received(all.len() as u64);
-            let appended = all.into_iter().map(|parsed| append(shared, &visit, parsed));
-            appended.collect::<Vec<_>>()
+            let appended = all
+                .into_iter()
+                .map(|parsed| append(shared, &visit, &mut rows, parsed));
+            let answers = appended.collect::<Vec<_>>();
+            (answers, cookies(&rows))
         }
     };
-    drop(visit);
     let mut faults = Vec::new();
     for (index, answer) in answers.into_iter().enumerate() {
         if let Err(fault) = settled(answer).await {
@@ -138,7 +157,7 @@ async fn store(
         }
     }
     if faults.is_empty() {
-        Ok(cookie)
+        Ok(cookies)
     } else {
         Err(Fault::of_some(faults))
     }
@@ -278,38 +297,39 @@ impl Fault {
 fn append(
     shared: &Shared,
     visit: &Visit<'_>,
+    rows: &mut Rows<'_>,
     parsed: Result<Parsed, FieldFault>,
-) -> Result<Option<Receipt>, Fault> {
+) -> Result<Option<With>, Fault> {
     let origin = Origin::new(&visit.stream_id, visit.received_at);
     let parsed = parsed.map_err(|fault| {
         shared.intake.rejected(&origin);
         Fault::Field(fault)
     })?;
-    let mut event = parsed.event;
-    let hints = parsed.hints.as_deref();
-    let with_hints = hints.map(|hints| visit.with_hints(hints));
-    shared.enricher.event(
-        &mut event,
-        with_hints.as_ref().unwrap_or(visit),
-        parsed.client_timestamp,
-        &mut Explanation::unasked(),
-    );
+    let key = |event: &Event| {
+        let name = event.event_name.as_deref().unwrap_or_default();
+        let id = event.event_id.as_deref().unwrap_or_default();
+        event_key(&visit.stream_id, name, id)
+    };
+    let is_told_by_id = parsed.event_id_given;
+    let (event, added) = rows.of_event(parsed, &mut Explanation::unasked());
     if shared.enricher.is_filtered(&event) {
         shared.intake.filtered(&origin);
         return Ok(None);
     }
-    let key = parsed.event_id_given.then(|| {
-        let name = event.event_name.as_deref().unwrap_or_default();
-        let id = event.event_id.as_deref().unwrap_or_default();
-        event_key(&visit.stream_id, name, id)
-    });
+    let added: Vec<_> = added
+        .iter()
+        .map(|added| (added.encode_to_vec(), key(added)))
+        .collect();
+    let key = is_told_by_id.then(|| key(&event));
     let appended = ENCODED.with_borrow_mut(|encoded| {
         encoded.clear();
         // A Vec grows as needed, so encoding cannot fail.
         event.encode_raw(encoded);
-        let appended = shared
-            .intake
-            .append(encoded, key, &origin, visit.received_at);
+        let (intake, now) = (&shared.intake, visit.received_at);
+        let appended = match added.is_empty() {
+            true => intake.append(encoded, key, &origin, now).map(With::from),
+            false => intake.append_with(&added, encoded, key, &origin, now),
+        };
         encoded.shrink_to(SCRATCH_BYTES);
         appended
     });
@@ -328,7 +348,7 @@ thread_local! {
     static ENCODED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-async fn settled(answer: Result<Option<Receipt>, Fault>) -> Result<(), Fault> {
+async fn settled(answer: Result<Option<With>, Fault>) -> Result<(), Fault> {
     match answer? {
         Some(receipt) => Ok(receipt.settled().await?),
         None => Ok(()),

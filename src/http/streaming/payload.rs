@@ -106,15 +106,6 @@ impl Payloads {
     }
 }
 
-impl Parsed {
-    /// Whether the browser may be told again: unless the visitor denied `analytics_storage`.
-    pub fn may_remember(&self) -> bool {
-        let collector = self.event.collector.as_ref();
-        let consent = collector.and_then(|collector| collector.consent.as_ref());
-        consent.and_then(|consent| consent.analytics_storage) != Some(false)
-    }
-}
-
 /// Reads the body of a request.
 ///
 /// # Errors
@@ -180,6 +171,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
     let mut collector = Box::<Collector>::default();
     let mut commerce = None;
     let mut flat_params = Vec::new();
+    let mut consent = consent::Sent::default();
     let mut timestamps = (None, None);
     let mut client_hints: Option<Box<ClientHints>> = None;
     // Where fields stand that nobody knows, and whether this is the flat form of the data tag, which has its
@@ -198,10 +190,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
             "user_id" => event.user_id = input.text(at)?,
             "user_properties" => event.user_properties = params::user_properties(input, &at)?,
             "privacy_info" | "consent" | "consent_state" => {
-                if let Some((privacy_info, consent)) = consent::read(input, &at)? {
-                    event.privacy_info = Some(privacy_info);
-                    collector.consent = Some(consent);
-                }
+                consent.read(input, &at)?;
             }
             "app_info" => event.app_info = app_info(input, &at)?,
             "ecommerce" => commerce = commerce::ecommerce(input, &at)?,
@@ -229,6 +218,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
                 let json = input.json.skip()?;
                 hints::take(client_hints.get_or_insert_default(), hint, json);
             }
+            other if consent.string(input, &at, other)? => {}
             other if is_of_no_use(other) => {
                 is_flat = true;
                 input.json.skip()?;
@@ -279,6 +269,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
         }
     }
     event.batch_event_index = event.batch_event_index.or(i64::try_from(place).ok());
+    (event.privacy_info, collector.consent) = consent.columns();
     collector.warnings = input.take_warnings();
     event.collector = Some(collector);
     Ok(Parsed {

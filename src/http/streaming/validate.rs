@@ -10,16 +10,22 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::payload::{Parsed, Payloads};
+use super::rows::Rows;
 use super::{Shared, checked_stream_id, payloads, query_payloads};
 use crate::enrich::explain::Explanation;
 use crate::http::{Detail, Error, body, extract};
-use crate::schema;
+use crate::schema::{self, Event};
+
+/// Of so many events of a request the steps are told: they are larger than the rows.
+const MAX_EXPLAINED: usize = 100;
 
 /// Whether a request asks for it.
 ///
 /// # Errors
 /// It asks for something else: to store what was only to be tried out would be wrong.
 pub(super) fn is_asked(head: &Parts) -> Result<bool, Error> {
+    // What it says is looked at even where nobody asks what it would say.
+    flag(head, "explain")?;
     flag(head, "validate")
 }
 
@@ -41,7 +47,7 @@ fn flag(head: &Parts, flag: &'static str) -> Result<bool, Error> {
     Ok(is_set)
 }
 
-/// The answer: one element of `events` for each event, with its `row`, `warnings` and, if asked for, `steps`. If an event is wrong, the error that
+/// The answer: one element of `events` for each event, with its `row`, `warnings`, the rows that would be `added` before it and, if asked for, `steps`. If an event is wrong, the error that
 /// sending would have given, and null in its place.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
@@ -58,6 +64,36 @@ pub(super) async fn answer(
         }
         None => query_payloads(head)?,
     };
+    let known = extract::Known {
+        enricher: &shared.enricher,
+        received_at: shared.clock.now(),
+    };
+    let (events, details) = rows(&known, head, payloads, is_explained);
+    if details.is_empty() {
+        let answer = json!({"status": "valid", "events": events});
+        return Ok(axum::Json(answer).into_response());
+    }
+    let error = Error::Field(details);
+    Ok((error.status(), axum::Json(invalid(&error, events))).into_response())
+}
+
+/// What is answered where some events are wrong.
+pub(super) fn invalid(error: &Error, events: Vec<Value>) -> Value {
+    json!({
+        "status": "error", "code": error.code(), "message": "some events would not be stored",
+        "details": error.details(), "events": events,
+    })
+}
+
+/// What each event would become, null for one that is wrong; and what is wrong.
+pub(super) fn rows(
+    known: &extract::Known<'_>,
+    head: &Parts,
+    payloads: Payloads,
+    is_explained: bool,
+) -> (Vec<Value>, Vec<Detail>) {
+    let visit = known.visit(super::stream_id(head), head);
+    let mut rows = Rows::of(known.enricher, head, &visit);
     let all = match payloads {
         Payloads::One(parsed) => vec![parsed],
         Payloads::Many(all) => all,
@@ -65,7 +101,10 @@ pub(super) async fn answer(
     let (mut events, mut details) = (Vec::new(), Vec::new());
     for (index, parsed) in all.into_iter().enumerate() {
         match parsed {
-            Ok(parsed) => events.push(row(shared, head, parsed, is_explained)),
+            Ok(parsed) => {
+                let is_explained = is_explained && index < MAX_EXPLAINED;
+                events.push(row(&mut rows, parsed, is_explained));
+            }
             Err(fault) => {
                 events.push(Value::Null);
                 details.push(Detail {
@@ -76,42 +115,32 @@ pub(super) async fn answer(
             }
         }
     }
-    if details.is_empty() {
-        let answer = json!({"status": "valid", "events": events});
-        return Ok(axum::Json(answer).into_response());
-    }
-    let error = Error::Field(details);
-    let answer = json!({
-        "status": "error", "code": error.code(), "message": "some events would not be stored",
-        "details": error.details(), "events": events,
-    });
-    Ok((error.status(), axum::Json(answer)).into_response())
+    (events, details)
 }
 
-fn row(shared: &Shared, head: &Parts, parsed: Parsed, is_explained: bool) -> Value {
-    let visit = extract::visit(shared, super::stream_id(head), head);
-    let mut event = parsed.event;
+fn row(rows: &mut Rows<'_>, parsed: Parsed, is_explained: bool) -> Value {
     let mut explanation = match is_explained {
         true => Explanation::asked(),
         false => Explanation::unasked(),
     };
-    let hints = parsed.hints.as_deref();
-    let with_hints = hints.map(|hints| visit.with_hints(hints));
-    shared.enricher.event(
-        &mut event,
-        with_hints.as_ref().unwrap_or(&visit),
-        parsed.client_timestamp,
-        &mut explanation,
-    );
-    let mut text = Vec::new();
-    let row = schema::json::write_row(&event.encode_to_vec(), &mut text)
-        .ok()
-        .and_then(|()| serde_json::from_slice::<Value>(&text).ok())
-        .unwrap_or_default();
+    let (event, added) = rows.of_event(parsed, &mut explanation);
+    let row = written(&event);
     let warnings = row.pointer("/collector/warnings").cloned();
     let mut answer = json!({"row": row, "warnings": warnings.unwrap_or_else(|| json!([]))});
+    if !added.is_empty() {
+        answer["added"] = added.iter().map(written).collect();
+    }
     if is_explained {
         answer["steps"] = json!(explanation.into_steps());
     }
     answer
+}
+
+/// A row as JSON.
+fn written(event: &Event) -> Value {
+    let mut text = Vec::new();
+    schema::json::write_row(&event.encode_to_vec(), &mut text)
+        .ok()
+        .and_then(|()| serde_json::from_slice(&text).ok())
+        .unwrap_or_default()
 }

@@ -92,9 +92,7 @@ async fn marks_of_version_1_are_read_and_newer_ones_refused() {
     let golden = root.join("tests/fixtures/formats/1/marks.json");
     let golden = std::fs::read_to_string(golden).unwrap();
     let (store, ..) = two();
-    let folder = store
-        .replays()
-        .join(format!("{:016x}", address_of("memory:a")));
+    let folder = store.replays().join(file_stem_of("memory:a"));
     let put = async |name: &str, text: &str| {
         let path = folder.clone().join(name);
         assert!(store.create(&path, text.as_bytes().to_vec()).await.unwrap());

@@ -268,6 +268,10 @@ impl Log for DiskLog {
         self.shared.append(record)
     }
 
+    fn append_together(&self, records: &[NewRecord<'_>]) -> Result<Ticket, Refused> {
+        self.shared.append_together(records)
+    }
+
     fn durable(&self) -> watch::Receiver<SequenceNumber> {
         self.shared.durable.subscribe()
     }

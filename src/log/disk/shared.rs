@@ -127,6 +127,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn encoded(record: &NewRecord<'_>) -> [u8; ENTRY] {
+    let crc = crc32c::crc32c(record.payload);
+    // A longer one is refused, under the lock.
+    let length = u32::try_from(record.payload.len()).unwrap_or(u32::MAX);
+    Entry::encode(length, crc, record.kind, record.key)
+}
+
 impl Shared {
     pub(super) fn new(
         config: Config,
@@ -185,21 +192,42 @@ impl Shared {
     }
 
     pub(super) fn append(&self, record: &NewRecord<'_>) -> Result<Ticket, Refused> {
-        let crc = crc32c::crc32c(record.payload);
-        // A longer one is refused, under the lock.
-        let length = u32::try_from(record.payload.len()).unwrap_or(u32::MAX);
-        let entry = Entry::encode(length, crc, record.kind, record.key);
-        let mut guard = lock(&self.hot);
+        let entry = encoded(record);
+        let guard = lock(&self.hot);
         self.admit(record.payload.len())?;
+        Ok(self.push(guard, [(entry, record.payload)]))
+    }
+
+    /// Under one hold of the lock, so that they go to the disk in one batch.
+    pub(super) fn append_together(&self, records: &[NewRecord<'_>]) -> Result<Ticket, Refused> {
+        let entries: Vec<_> = records
+            .iter()
+            .map(|record| (encoded(record), record.payload))
+            .collect();
+        let payloads: usize = records.iter().map(|record| record.payload.len()).sum();
+        let guard = lock(&self.hot);
+        self.admit(payloads + records.len().saturating_sub(1) * ENTRY)?;
+        Ok(self.push(guard, entries))
+    }
+
+    /// Copies records into the buffer. The ticket of the first.
+    fn push<'p>(
+        &self,
+        mut guard: MutexGuard<'_, Hot>,
+        records: impl IntoIterator<Item = ([u8; ENTRY], &'p [u8])>,
+    ) -> Ticket {
         let hot = &mut *guard;
-        hot.buffer.head.extend_from_slice(&entry);
-        hot.buffer.payloads.extend_from_slice(record.payload);
-        hot.buffer.count += 1;
         let sequence = SequenceNumber(hot.next);
-        hot.next += 1;
+        let mut size = 0;
+        for (entry, payload) in records {
+            hot.buffer.head.extend_from_slice(&entry);
+            hot.buffer.payloads.extend_from_slice(payload);
+            hot.buffer.count += 1;
+            hot.next += 1;
+            size += payload.len() + ENTRY;
+        }
         let commit = Arc::clone(&hot.buffer.commit);
-        self.buffered
-            .fetch_add((record.payload.len() + ENTRY) as u64, Ordering::Relaxed);
+        self.buffered.fetch_add(size as u64, Ordering::Relaxed);
         let wakes = hot.buffer.count >= hot.wakes_at;
         if wakes {
             hot.wakes_at = AWAKE;
@@ -208,7 +236,7 @@ impl Shared {
         if wakes {
             self.wake.notify_one();
         }
-        Ok(Ticket { sequence, commit })
+        Ticket { sequence, commit }
     }
 
     /// Waits for records, for the log to be closed, or, while the log is broken, a second.

@@ -5,9 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use crate::durable::{self, Disk, NewerVersion};
+use crate::durable::{self, Disk, file_stem_of};
 
 use super::page::Page;
 
@@ -57,28 +55,19 @@ impl PageFolder {
         let mut pages = BTreeMap::new();
         for destination in destinations {
             let path = self.path(destination);
-            let bytes = match self.disk.read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            let read = durable::unseal(&bytes, VERSION);
-            if let Err(error) = &read
-                && NewerVersion::is_in(error)
-            {
-                let text = format!("{}: {error}", path.display());
-                return Err(io::Error::new(error.kind(), text));
-            }
-            let page = read.map_or_else(
-                |error| {
+            let page = match durable::load(self.disk.as_ref(), &path, VERSION) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     tracing::error!(
                         alarm = "ledger_damaged", destination, %error,
                         "what waited for the table of the ledger cannot be read and is not written; it goes on with what is counted from now on"
                     );
                     Found::Damaged
+                }
+                loaded => match loaded? {
+                    Some(page) => Found::Page(Box::new(page)),
+                    None => continue,
                 },
-                |page| Found::Page(Box::new(page)),
-            );
+            };
             pages.insert(destination.to_owned(), page);
         }
         Ok(pages)
@@ -89,12 +78,11 @@ impl PageFolder {
     /// # Errors
     /// Errors of the disk; the page is then what it was.
     pub(super) fn store(&self, page: &Page) -> io::Result<()> {
-        let bytes = durable::seal(page, VERSION)?;
-        durable::replace(self.disk.as_ref(), &self.path(&page.destination), &bytes)
+        let path = self.path(&page.destination);
+        durable::store(self.disk.as_ref(), &path, page, VERSION)
     }
 
     fn path(&self, destination: &str) -> PathBuf {
-        let name = format!("{:016x}.json", xxh3_64(destination.as_bytes()));
-        self.folder.join(name)
+        self.folder.join(file_stem_of(destination) + ".json")
     }
 }

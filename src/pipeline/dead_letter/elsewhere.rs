@@ -12,12 +12,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
-use crate::durable::{self, Disk};
+use crate::durable::{self, Disk, file_stem_of};
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError};
 
 use super::DeadLetterFault;
-use super::address_of;
 use super::kinds::Letters;
 use super::letter::Letter;
 
@@ -71,10 +70,12 @@ impl Elsewhere {
         let mut known = HashSet::new();
         let mut note = None;
         if let Some((disk, folder)) = notes {
-            let path = folder.join(format!("{:016x}.json", address_of(destination)));
+            let path = folder.join(file_stem_of(destination) + ".json");
             let fault = |source| DeadLetterFault::new(&path, source);
             disk.create_dir_all(&folder).map_err(fault)?;
-            if let Some(noted) = read(disk.as_ref(), &path).map_err(fault)?
+            let noted: Option<Noted> =
+                durable::load(disk.as_ref(), &path, VERSION).map_err(fault)?;
+            if let Some(noted) = noted
                 && noted.log_id == log_id
             {
                 let beyond = |sequence: &u64| *sequence > after.0;
@@ -154,16 +155,7 @@ impl Elsewhere {
             log_id: self.log_id,
             sequences: self.known.iter().copied().collect(),
         };
-        let bytes = durable::seal(&noted, VERSION)?;
-        durable::replace(note.disk.as_ref(), &note.path, &bytes)
-    }
-}
-
-fn read(disk: &dyn Disk, path: &std::path::Path) -> io::Result<Option<Noted>> {
-    match disk.read(path) {
-        Ok(bytes) => Ok(Some(durable::unseal(&bytes, VERSION)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        durable::store(note.disk.as_ref(), &note.path, &noted, VERSION)
     }
 }
 
@@ -183,12 +175,13 @@ mod tests {
         let path = Path::new("/d/a.json");
         disk.create_dir_all(Path::new("/d")).unwrap();
         durable::replace(&disk, path, golden.as_bytes()).unwrap();
-        let noted = read(&disk, path).unwrap().unwrap();
-        assert_eq!(noted.sequences, [7, 9]);
+        let noted: Option<Noted> = durable::load(&disk, path, VERSION).unwrap();
+        assert_eq!(noted.unwrap().sequences, [7, 9]);
 
         let newer = durable::seal(&serde_json::json!({}), 2).unwrap();
         durable::replace(&disk, path, &newer).unwrap();
-        let error = read(&disk, path).unwrap_err().to_string();
+        let error = durable::load::<Noted>(&disk, path, VERSION).unwrap_err();
+        let error = error.to_string();
         assert!(
             error.contains("format 2") && error.contains("up to 1"),
             "{error}"

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
-use crate::durable::{Disk, DiskFile};
+use crate::durable::{Disk, DiskFile, file_stem_of};
 use crate::schema::{LogId, SequenceNumber};
 use crate::writer::{Batch, RowFault, WriteError};
 
@@ -126,8 +125,15 @@ impl DeadLetterFolder {
                 *first,
             )?),
         };
-        file.write_at(&lines, *length)?;
-        file.sync_data()?;
+        let written = file
+            .write_at(&lines, *length)
+            .and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            // After a failed sync nothing more is to be had of a file; half of what it was given may be in it.
+            let _cut = file.truncate(*length);
+            self.file = None;
+            return Err(error);
+        }
         *length += lines.len() as u64;
         if *length > FILE_BYTES {
             self.file = None;
@@ -205,12 +211,7 @@ impl Archive for FolderArchive {
 }
 
 fn folder_of(folder: &Path, destination: &str) -> PathBuf {
-    folder.join(format!("{:016x}", address_of(destination)))
-}
-
-/// The number by which a destination is named where its name would be too long.
-pub fn address_of(destination: &str) -> u64 {
-    xxh3_64(destination.as_bytes())
+    folder.join(file_stem_of(destination))
 }
 
 /// The files of one destination's dead letter, below `folder`.
@@ -282,7 +283,10 @@ fn known_beyond(
         .unwrap_or(0);
     let mut known = HashSet::new();
     for name in &names[oldest..] {
-        let bytes = disk.read(&folder.join(name))?;
+        let path = folder.join(name);
+        // What a process wrote that was killed before its sync is there to read, and gone after a power loss.
+        disk.open_writable(&path)?.sync_data()?;
+        let bytes = disk.read(&path)?;
         for line in bytes.split(|byte| *byte == b'\n') {
             check_version(line)?;
         }
@@ -301,7 +305,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{Micros, SystemClock};
-    use crate::durable::SimulatedDisk;
+    use crate::durable::{Fault, SimulatedDisk};
     use crate::schema::{Kind, Record};
 
     const NAME: &str = "memory:a";
@@ -341,6 +345,79 @@ mod tests {
                 .into_iter()
                 .filter(|letter| letter.sequence == 7);
             assert_eq!(known(&damaged), read.count() as u64, "damaged at {at}");
+        }
+    }
+    fn letter_7() -> (Batch, [RowFault; 1]) {
+        let sequence = SequenceNumber(7);
+        let record = Record {
+            sequence,
+            kind: Kind::Document,
+            payload: Bytes::from_static(b"row"),
+        };
+        let batch = Batch {
+            log_id: LOG,
+            records: vec![record],
+            last: sequence,
+            previous: None,
+        };
+        let reason = "no".to_owned();
+        (batch, [RowFault { sequence, reason }])
+    }
+
+    fn opened(disk: &Arc<SimulatedDisk>) -> DeadLetterFolder {
+        let clock = SystemClock::shared();
+        let folder = Path::new("/dead_letter");
+        let disk = Arc::clone(disk) as _;
+        DeadLetterFolder::open(clock, disk, folder, NAME, LOG, SequenceNumber(6)).unwrap()
+    }
+
+    fn known_of(dead_letter: &DeadLetterFolder) -> u64 {
+        dead_letter.known_between(SequenceNumber(6), SequenceNumber(9))
+    }
+
+    #[test]
+    fn a_sync_that_failed_leaves_nothing_that_counts() {
+        for seed in 0..20 {
+            let disk = Arc::new(SimulatedDisk::new());
+            let (batch, faults) = letter_7();
+            let mut dead_letter = opened(&disk);
+            // The first sync is that of the file's name.
+            disk.set_sync_fault(
+                Some(Fault {
+                    nth: 2,
+                    always: false,
+                    full: false,
+                }),
+                true,
+            );
+            assert!(dead_letter.take(&batch, &faults).is_err());
+            assert_eq!(known_of(&dead_letter), 0);
+            assert_eq!(known_of(&opened(&disk)), 0, "a process that comes after it");
+            dead_letter.take(&batch, &faults).unwrap();
+            assert_eq!(known_of(&dead_letter), 1);
+            let disk = Arc::new(disk.crash(seed));
+            assert_eq!(known_of(&opened(&disk)), 1, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_process_left_unsynced_counts_once_it_is_durable() {
+        let (batch, _) = letter_7();
+        let line = Letter::of(&batch.records[0], LOG, NAME, "no", Micros(1))
+            .line()
+            .unwrap();
+        for seed in 0..20 {
+            let disk = Arc::new(SimulatedDisk::new());
+            let path =
+                folder_of(Path::new("/dead_letter"), NAME).join(format!("{LOG}-{:020}-0.jsonl", 7));
+            disk.put(&path, b"");
+            disk.open_writable(&path)
+                .unwrap()
+                .write_at(&line, 0)
+                .unwrap();
+            assert_eq!(known_of(&opened(&disk)), 1);
+            let disk = Arc::new(disk.crash(seed));
+            assert_eq!(known_of(&opened(&disk)), 1, "seed {seed}");
         }
     }
 }

@@ -24,7 +24,7 @@ mod letter;
 
 pub use elsewhere::Elsewhere;
 pub(super) use folder::files;
-pub use folder::{DeadLetterFault, DeadLetterFolder, FolderArchive, address_of};
+pub use folder::{DeadLetterFault, DeadLetterFolder, FolderArchive};
 pub use kinds::{Archive, Excerpt, Letters};
 pub(super) use letter::Line;
 pub use letter::{Key, Letter};
@@ -66,6 +66,16 @@ impl DeadLetter {
             Self::Elsewhere(elsewhere) => elsewhere.known_between(after, through),
             Self::Nowhere(_) => 0,
         }
+    }
+
+    /// Whether it holds this row.
+    pub(super) fn knows(&self, sequence: SequenceNumber) -> bool {
+        self.known_between(SequenceNumber(sequence.0.saturating_sub(1)), sequence) > 0
+    }
+
+    /// Whether it holds any row, as far as it remembers.
+    pub(super) fn knows_any(&self) -> bool {
+        self.known_between(SequenceNumber::ZERO, SequenceNumber(u64::MAX)) > 0
     }
 
     /// Forgets numbers up to the cursor: they will not come again.

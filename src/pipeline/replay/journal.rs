@@ -13,11 +13,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::durable::{self, Disk};
+use crate::durable::{self, Disk, address_of};
 use crate::log::Log;
 use crate::schema::{LogId, SequenceNumber};
 
-use crate::pipeline::dead_letter::{DeadLetterFault, Key, address_of};
+use crate::pipeline::dead_letter::{DeadLetterFault, Key};
 use crate::pipeline::replayed::replayed_after;
 
 /// The version of the format that this program writes, and the newest that it reads.
@@ -119,8 +119,7 @@ impl Journals {
     /// Makes a file durable, in place of the one that has its name; one without rows goes away.
     pub(super) fn store(&self, path: &Path, journal: &Journal) -> io::Result<()> {
         if !journal.rows.is_empty() {
-            let bytes = durable::seal(journal, VERSION)?;
-            return durable::replace(self.disk.as_ref(), path, &bytes);
+            return durable::store(self.disk.as_ref(), path, journal, VERSION);
         }
         match self.disk.remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -133,9 +132,9 @@ impl Journals {
         for entry in self.disk.list(&self.folder)? {
             if entry.name.ends_with(".json") {
                 let path = self.folder.join(&entry.name);
-                let journal = durable::unseal(&self.disk.read(&path)?, VERSION)
-                    .map_err(|error| io::Error::other(format!("{}: {error}", entry.name)))?;
-                journals.push((path, journal));
+                if let Some(journal) = durable::load(self.disk.as_ref(), &path, VERSION)? {
+                    journals.push((path, journal));
+                }
             }
         }
         Ok(journals)

@@ -13,12 +13,13 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
+use crate::durable::address_of;
 use crate::ledger::{Ledger, Origin};
 use crate::log::{CommitError, Log, NewRecord};
 use crate::schema::{Kind, SequenceNumber};
 use crate::writer::WriteError;
 
-use super::dead_letter::{Archive, Key, Letter, address_of};
+use super::dead_letter::{Archive, Key, Letter};
 use super::origins::Origins;
 use super::receipt::Refused;
 use super::replayed::Replayed;

@@ -784,6 +784,9 @@ pub struct Collector {
     /// The device and what runs on it, finer than GA4's columns.
     #[prost(message, optional, tag = "10")]
     pub device: ::core::option::Option<CollectorDevice>,
+    /// Where the visit came from, beyond collected_traffic_source.
+    #[prost(message, optional, tag = "20")]
+    pub traffic_source: ::core::option::Option<CollectorTrafficSource>,
 }
 /// The device and what runs on it, in the words of Matomo's Device Detector.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -820,7 +823,7 @@ pub struct CollectorDevice {
     pub architecture: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Consent mode; null where the client did not say.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Consent {
     /// Storage for advertising.
     #[prost(bool, optional, tag = "1")]
@@ -843,6 +846,30 @@ pub struct Consent {
     /// Storage for security.
     #[prost(bool, optional, tag = "7")]
     pub security_storage: ::core::option::Option<bool>,
+    /// State of the consent mode as Google's tags send it, `G1` and a sign each for advertising and analytics.
+    #[prost(string, optional, tag = "8")]
+    pub gcs: ::core::option::Option<::prost::alloc::string::String>,
+    /// How the four states of the consent mode came about, as Google's tags send it.
+    #[prost(string, optional, tag = "9")]
+    pub gcd: ::core::option::Option<::prost::alloc::string::String>,
+    /// Consent string of IAB's Transparency and Consent Framework.
+    #[prost(string, optional, tag = "10")]
+    pub tcf: ::core::option::Option<::prost::alloc::string::String>,
+    /// String of IAB's Global Privacy Platform.
+    #[prost(string, optional, tag = "11")]
+    pub gpp: ::core::option::Option<::prost::alloc::string::String>,
+    /// Sections of that string that apply.
+    #[prost(string, optional, tag = "12")]
+    pub gpp_sid: ::core::option::Option<::prost::alloc::string::String>,
+    /// US privacy string of IAB.
+    #[prost(string, optional, tag = "13")]
+    pub us_privacy: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whether the browser asked by Sec-GPC not to sell or share.
+    #[prost(bool, optional, tag = "14")]
+    pub global_privacy_control: ::core::option::Option<bool>,
+    /// Whether the browser asked by DNT not to track.
+    #[prost(bool, optional, tag = "15")]
+    pub do_not_track: ::core::option::Option<bool>,
 }
 /// What speaks for an automated client.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -872,6 +899,22 @@ pub struct CollectorGeo {
     /// ISO 3166-2 code of the region.
     #[prost(string, optional, tag = "2")]
     pub region_code: ::core::option::Option<::prost::alloc::string::String>,
+    /// Code of the metro area (Nielsen DMA, Google's metro code) in the United States.
+    #[prost(string, optional, tag = "3")]
+    pub metro_code: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// Where the visit came from, beyond collected_traffic_source.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectorTrafficSource {
+    /// GA4's default channel group of the event's own source; null where the event names neither source nor medium.
+    #[prost(string, optional, tag = "1")]
+    pub channel_group: ::core::option::Option<::prost::alloc::string::String>,
+    /// What the referrer is: search, social, video, shopping, mail, ai, other, own, or ignored.
+    #[prost(string, optional, tag = "2")]
+    pub referrer_class: ::core::option::Option<::prost::alloc::string::String>,
+    /// What the referrer is called, where that is known: google, Facebook, ChatGPT.
+    #[prost(string, optional, tag = "3")]
+    pub referrer_name: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A click id.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

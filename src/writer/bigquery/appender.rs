@@ -61,6 +61,8 @@ struct Open {
     /// Where the next rows go, if they are told where to go.
     offset: Option<u64>,
     progress: Progress,
+    /// Requests that were not answered yet.
+    under_way: usize,
     /// Whether the server has taken a request, and so knows where the rows go and how they are written.
     is_introduced: bool,
 }
@@ -260,7 +262,7 @@ impl Appender {
             ));
         }
         let before = open.progress.handed_over;
-        let was_idle = open.is_introduced && open.progress.is_quiet();
+        let was_idle = open.is_introduced && open.under_way == 0;
         if let (Some(journal), Some(offset)) = (journal.as_mut(), open.offset)
             && let Err(error) = block_in_place(|| journal.append(offset, records))
         {
@@ -278,6 +280,7 @@ impl Appender {
         };
         open.offset = offset.map(|offset| offset + records.len() as u64);
         open.progress.handed_over = last.sequence;
+        open.under_way += 1;
         Ok(Some(Sent {
             pending,
             generation,
@@ -360,6 +363,7 @@ impl Appender {
                 handed_over: settled,
                 answered: settled,
             },
+            under_way: 0,
             is_introduced: false,
         });
         Ok(())
@@ -429,6 +433,7 @@ impl State {
         let Some(open) = &mut self.open else {
             return;
         };
+        open.under_way -= 1;
         let is_known = match reaction {
             Reaction::Done => {
                 open.progress.answered = open.progress.answered.max(last);

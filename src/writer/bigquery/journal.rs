@@ -56,6 +56,8 @@ pub(super) struct Journal {
     head: Option<Head>,
     /// Ascending by end and last.
     appends: Vec<Append>,
+    /// Whether a line cannot be read that may have changed what the others say.
+    is_doubtful: bool,
     file: Option<(Box<dyn DiskFile>, u64)>,
 }
 
@@ -78,6 +80,7 @@ impl Journal {
             path: path.to_owned(),
             head: None,
             appends: Vec::new(),
+            is_doubtful: false,
             file: None,
         };
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
@@ -88,10 +91,12 @@ impl Journal {
         while let Some(line) = lines.next() {
             match durable::unseal(line, VERSION) {
                 Ok(append) => journal.remember(append),
-                // A power loss tore it, and it was not acted upon. Were it damaged later, rows would be sent again that
-                // are there: rather twice than not at all.
+                // A crash cut it off: it was not acted upon.
+                Err(_) if !line.ends_with(b"\n") => {}
+                // A power loss tore it, and it was not acted upon; or it was, and was damaged later.
                 Err(error) if lines.peek().is_none() => {
-                    tracing::warn!(journal = %path.display(), %error, "last line of the journal was torn");
+                    tracing::warn!(journal = %path.display(), %error, "last line of the journal is damaged; rows that were under way may be doubled");
+                    journal.is_doubtful = true;
                 }
                 Err(error) => return Err(error),
             }
@@ -137,7 +142,11 @@ impl Journal {
     /// # Errors
     /// Those of the disk; the same call may be made again.
     pub(super) fn ended(&mut self, rows: u64) -> io::Result<()> {
-        let reached = self.reached(rows);
+        // In doubt, rows go again that may be there: rather twice than not at all.
+        let reached = match self.is_doubtful {
+            true => 0,
+            false => self.reached(rows),
+        };
         self.end(reached)
     }
 
@@ -179,6 +188,7 @@ impl Journal {
     /// A new file with the head alone.
     fn begin(&mut self) -> io::Result<()> {
         self.appends.clear();
+        self.is_doubtful = false;
         self.file = None;
         let Some(head) = &self.head else {
             return Ok(());
@@ -376,11 +386,12 @@ mod tests {
         let mut torn = bytes.clone();
         let end = torn.len();
         torn[end - 20..end - 2].fill(0);
-        for bytes in [cut, torn] {
+        for (bytes, settled) in [(cut, 507), (torn, 7)] {
             disk.put(path, &bytes);
             let mut journal = open(&disk);
             journal.ended(500).unwrap();
-            assert_eq!(journal.settled(id(1)), Some(SequenceNumber(507)));
+            assert_eq!(journal.settled(id(1)), Some(SequenceNumber(settled)));
+            assert_eq!(open(&disk).settled(id(1)), Some(SequenceNumber(settled)));
         }
         let mut damaged = bytes.clone();
         damaged[40] ^= 1;

@@ -39,6 +39,7 @@ mod listing;
 mod shards;
 mod side;
 mod tables;
+mod under_way;
 
 use error::Reaction;
 use ledger::BigQueryLedger;
@@ -46,6 +47,7 @@ pub use listing::Listing;
 use shards::{Day, Shard, Shards};
 pub use side::{Place, RefusedRow, SideTable};
 pub use tables::Definition;
+use under_way::UnderWay;
 
 /// Requests may have 10 MB, and rows are not all of them.
 const MAX_REQUEST_BYTES: usize = 9 << 20;
@@ -395,22 +397,6 @@ impl Writer for BigQueryWriter {
 
     fn ledger(&self) -> Result<Option<Arc<dyn LedgerTable>>, WriteError> {
         Ok(Some(Arc::new(BigQueryLedger::at(&self.ledger)?)))
-    }
-}
-
-/// Counts a request as under way until it is dropped.
-struct UnderWay<'a>(&'a AtomicUsize);
-
-impl<'a> UnderWay<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -151,7 +151,8 @@ impl Shards {
         );
         let mut reached = Vec::new();
         for entry in self.disk.list(folder).map_err(WriteError::transient)? {
-            if !entry.name.starts_with(&stem) {
+            // What a crash left of replacing one ends otherwise.
+            if !entry.name.starts_with(&stem) || !entry.name.ends_with(".jsonl") {
                 continue;
             }
             let appender = self.appender(Some(folder.join(entry.name)))?;

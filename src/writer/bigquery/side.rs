@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use prost_types::DescriptorProto;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use super::error::Reaction;
 use super::listing::Listing;
 use super::shards::DATE;
 use super::tables::{Definition, Tables};
+use super::under_way::UnderWay;
 use super::{Config, MAX_REQUEST_BYTES, TableName};
 
 /// Most rows of a request.
@@ -69,6 +71,8 @@ pub struct SideTable {
     appender: Appender,
     /// The table that rows go to, once it is ready.
     ready: Mutex<Option<TableName>>,
+    /// Calls of [`SideTable::append`] under way.
+    in_flight: AtomicUsize,
 }
 
 /// A row that the table will never take.
@@ -101,6 +105,7 @@ impl SideTable {
             tables: Tables::new(Access::new(&place.endpoint)?)?,
             appender: Appender::new(access, descriptor, None, place.answer_timeout)?,
             ready: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
         })
     }
 
@@ -119,6 +124,7 @@ impl SideTable {
     /// Transient and fatal ones; never `Rejected`. Any of the rows may be there.
     pub async fn append(&self, rows: &[Bytes]) -> Result<Vec<RefusedRow>, WriteError> {
         let table = self.prepared().await?;
+        let _under_way = UnderWay::new(&self.in_flight);
         let mut refused = Vec::new();
         let mut todo = requests(rows);
         // From the back; the first rows stand there.
@@ -142,7 +148,11 @@ impl SideTable {
                         todo.push(records);
                     }
                 }
-                Reaction::Something(reason) => match records.as_slice() {
+                // It may have been another request that ended the connection.
+                Reaction::Ended(text) if self.in_flight.load(Ordering::Relaxed) > 1 => {
+                    return Err(WriteError::transient(text));
+                }
+                Reaction::Something(reason) | Reaction::Ended(reason) => match records.as_slice() {
                     [alone] => refused.push(refusal(alone, reason)),
                     _ => {
                         let right = records.split_off(records.len() / 2);

@@ -18,7 +18,7 @@ use deltalake_core::logstore::object_store::{
     self, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, UploadPart,
 };
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, logstore_for, logstore_with};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, logstore_with};
 use futures_util::stream::BoxStream;
 use url::Url;
 use uuid::Uuid;
@@ -32,8 +32,7 @@ const STORE: &str = "DurableLocal";
 pub(super) struct Location {
     /// Ends with a slash.
     pub(super) url: Url,
-    /// The directory, if it is a local one.
-    directory: Option<PathBuf>,
+    directory: PathBuf,
 }
 
 impl Location {
@@ -44,7 +43,7 @@ impl Location {
             reason: reason.to_owned(),
         };
         if uri.trim().is_empty() {
-            return Err(wrong("a Delta table needs a path or a URI"));
+            return Err(wrong("a Delta table needs a path"));
         }
         let path = match uri.split_once("://") {
             None => PathBuf::from(uri),
@@ -53,22 +52,15 @@ impl Location {
                 .and_then(|url| url.to_file_path().ok())
                 .ok_or_else(|| wrong("not a file URI with an absolute path"))?,
             Some(_) => {
-                let mut url = Url::parse(uri).map_err(|error| wrong(&error.to_string()))?;
-                let path = format!("{}/", url.path().trim_end_matches('/'));
-                url.set_path(&path);
-                return Ok(Self {
-                    url,
-                    directory: None,
-                });
+                return Err(wrong(
+                    "a Delta table is a folder of this machine: a path, or file:///and/one",
+                ));
             }
         };
         let absolute = std::path::absolute(&path).map_err(|error| wrong(&error.to_string()))?;
         let directory = without_dots(&absolute);
         let url = Url::from_directory_path(&directory).map_err(|()| wrong("not a path"))?;
-        Ok(Self {
-            url,
-            directory: Some(directory),
-        })
+        Ok(Self { url, directory })
     }
 
     /// The place under this one's name with `suffix` behind.
@@ -78,12 +70,12 @@ impl Location {
             "{}{suffix}/",
             self.url.path().trim_end_matches('/')
         ));
-        let directory = self.directory.as_ref().map(|directory| {
-            let mut beside = directory.clone().into_os_string();
-            beside.push(suffix);
-            PathBuf::from(beside)
-        });
-        Self { url, directory }
+        let mut directory = self.directory.clone().into_os_string();
+        directory.push(suffix);
+        Self {
+            url,
+            directory: directory.into(),
+        }
     }
 
     /// The URI without the slash at its end.
@@ -91,25 +83,19 @@ impl Location {
         self.url.as_str().trim_end_matches('/')
     }
 
-    /// The storage there. A local directory is made if it is missing.
+    /// The storage there. The directory is made if it is missing.
     pub(super) fn create(&self, disk: &Arc<dyn Disk>) -> Result<LogStoreRef, Error> {
-        let Some(directory) = &self.directory else {
-            return self.existing(disk);
-        };
         let in_directory = |source| Error::Disk {
-            path: directory.clone(),
+            path: self.directory.clone(),
             source,
         };
-        let log = directory.join("_delta_log");
+        let log = self.directory.join("_delta_log");
         fs::create_dir_all(&log).map_err(in_directory)?;
         self.existing(disk)
     }
 
     /// The storage there, nothing made.
     pub(super) fn existing(&self, disk: &Arc<dyn Disk>) -> Result<LogStoreRef, Error> {
-        if self.directory.is_none() {
-            return Ok(logstore_for(&self.url, StorageConfig::default())?);
-        }
         let root = Arc::new(DurableLocal::new(disk.clone()));
         Ok(logstore_with(root, &self.url, StorageConfig::default())?)
     }
@@ -414,16 +400,13 @@ mod tests {
             Location::parse(&format!("{expected}/")).unwrap().uri(),
             expected
         );
-        assert_eq!(Location::parse("s3://b/t/").unwrap().uri(), "s3://b/t");
         let beside = |uri| Location::parse(uri).unwrap().beside("_x");
         assert_eq!(beside("./data/events/").uri(), format!("{expected}_x"));
-        assert_eq!(
-            beside("data/events").directory.unwrap(),
-            here.join("data/events_x")
-        );
-        assert_eq!(beside("s3://b/t/").uri(), "s3://b/t_x");
+        assert_eq!(beside("data/events").directory, here.join("data/events_x"));
         assert!(Location::parse("").is_err());
         assert!(Location::parse("file://relative").is_err());
+        let elsewhere = Location::parse("gs://bucket/table").unwrap_err();
+        assert!(elsewhere.to_string().contains("folder of this machine"));
     }
 
     #[tokio::test]

@@ -67,9 +67,11 @@ impl Connection {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        // It has a clock of its own.
+        let metadata = self.access.metadata().await?;
         let answer = async {
             let mut request = Request::new(question);
-            *request.metadata_mut() = self.access.metadata().await?;
+            *request.metadata_mut() = metadata;
             // By which the service routes it (<https://google.aip.dev/client-libraries/4222>).
             if let Ok(routing) = resource.replace('/', "%2F").parse() {
                 request

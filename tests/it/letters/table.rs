@@ -10,6 +10,7 @@ use real_streaming_fakes::bigquery::BigQuery;
 use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
 use super::*;
+use crate::support::collector::IMPATIENT;
 use crate::support::post;
 use crate::support::process::Process;
 
@@ -102,6 +103,29 @@ async fn in_a_table_a_row_may_be_twice_after_a_crash_under_one_key() {
     settled(&collector).await;
     collector.stop().await;
     assert_eq!(ids(&a), ["e"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_ends_every_connection_holds_up_nobody() {
+    let bigquery = bigquery().await;
+    // Neither table takes its columns; the dead letter does without them.
+    bigquery.end_connection_at("event_id", |id| id == "2");
+    let collector = bigquery
+        .used_by(Builder::new())
+        .with_target(crate::bigquery::writer(&bigquery, None), IMPATIENT)
+        .start()
+        .await;
+    for id in ["1", "2", "3"] {
+        collector.takes(&event(id)).await;
+    }
+    settled(&collector).await;
+    let mut stored = bigquery.texts(EVENTS, "event_id");
+    stored.sort();
+    assert_eq!(stored, ["1", "3"]);
+    let letters = letters(&bigquery);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!(letters[0]["event_id"], Value::Null);
+    collector.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,7 @@ pub(crate) fn run(soak: &Soak, options: &Options) -> Result<(), Failure> {
     let mut fake = fake(100)?;
     let mut settings = fake
         .takes(TABLE, Settings::default())
+        .with("DEAD_LETTER__URI", "bigquery")
         .with_plain("K_SERVICE", "real-streaming");
     settings.wrapper = group.wrapper();
     let collector = soak.start(&settings)?;

@@ -7,6 +7,9 @@
 //! - `run`: hours of load with something wrong every few minutes
 //! - `cloudrun`: one core, 512 MiB, a thousand requests at once
 //! - `burst`: ten times the load for a while, then a restart
+//! - `distinct`: no two events share browser, name, origin, stream or address
+//! - `sizes`: what an event costs by how it comes
+//! - `backlog`: a full log is delivered while events go on coming
 //! - `beside`: one destination away for an hour beside a healthy one
 //! - `commits`: thousands of commits: files, transaction log, memory, how soon an event is visible
 //! - `crowd`: thousands of idle and slow connections beside the good ones
@@ -30,15 +33,18 @@ use real_streaming_bench::mix::Mix;
 use real_streaming_bench::oracle::Oracle;
 use real_streaming_bench::verdict::Verdict;
 
+mod backlog;
 mod beside;
 mod bigquery;
 mod burst;
 mod cloudrun;
 mod commits;
 mod crowd;
+mod distinct;
 mod kill9;
 mod power;
 mod pubsub;
+mod sizes;
 mod steady;
 
 /// Longest time until everything is delivered once the load has ended.
@@ -94,6 +100,12 @@ enum Scenario {
     Cloudrun(cloudrun::Options),
     /// Ten times the load for a while, then a restart.
     Burst(burst::Options),
+    /// No two events share anything.
+    Distinct(distinct::Options),
+    /// What an event costs by how it comes.
+    Sizes(sizes::Options),
+    /// A full log is delivered while events go on coming.
+    Backlog(backlog::Options),
     /// One destination away beside a healthy one.
     Beside(beside::Options),
     /// Thousands of commits.
@@ -278,6 +290,9 @@ fn main() -> Result<ExitCode, Failure> {
         Scenario::Run(options) => steady::run(&mut soak, options),
         Scenario::Cloudrun(options) => cloudrun::run(&soak, options),
         Scenario::Burst(options) => burst::run(&soak, options),
+        Scenario::Distinct(options) => distinct::run(&soak, options),
+        Scenario::Sizes(options) => sizes::run(&soak, options),
+        Scenario::Backlog(options) => backlog::run(&soak, options),
         Scenario::Beside(options) => beside::run(&soak, options),
         Scenario::Commits(options) => commits::run(&soak, options),
         Scenario::Crowd(options) => crowd::run(&soak, options),

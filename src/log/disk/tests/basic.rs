@@ -39,6 +39,52 @@ fn records_survive_a_restart_over_many_segments() {
 }
 
 #[test]
+fn records_that_are_appended_together_share_a_commit() {
+    both(|dir, disk| {
+        let mut idle = open_in(dir, disk, &Arc::new(TestClock::default())).unwrap();
+        let record = |key, payload| NewRecord {
+            kind: Kind::Event,
+            key,
+            payload,
+        };
+        let records = [
+            record(Some(7), b"ab".as_slice()),
+            record(None, b""),
+            record(Some(9), b"c"),
+        ];
+        let alone = idle.append(b"x").unwrap();
+        let first = idle.log.append_together(&records).unwrap();
+        let all: Vec<_> = first.together(3).collect();
+        let numbers: Vec<u64> = all.iter().map(|ticket| ticket.sequence.0).collect();
+        assert_eq!(numbers, [2, 3, 4]);
+        assert!(
+            all.iter()
+                .all(|ticket| Arc::ptr_eq(&ticket.commit, &first.commit))
+        );
+        idle.committer.step();
+        assert_eq!(alone.commit.result(), Some(Ok(())));
+        assert_eq!(first.commit.result(), Some(Ok(())));
+        let expected = [
+            (1, b"x".to_vec()),
+            (2, b"ab".to_vec()),
+            (3, vec![]),
+            (4, b"c".to_vec()),
+        ];
+        assert_eq!(pairs(&idle.read(0)), expected);
+        let keys = idle.log.recent_keys(Micros(0), 9).unwrap();
+        assert_eq!(keys[1..], [(SequenceNumber(2), 7), (SequenceNumber(4), 9)]);
+
+        let large = vec![0; 40 << 10]; // One alone would be taken.
+        let too_much = [record(None, large.as_slice()), record(None, &large)];
+        assert_eq!(
+            idle.log.append_together(&too_much).unwrap_err(),
+            Refused::Full
+        );
+        assert_eq!(idle.commit(b"y"), 5, "nothing of them was kept");
+    });
+}
+
+#[test]
 fn a_reader_keeps_to_its_limits_and_follows_the_tail() {
     both(|dir, disk| {
         let mut idle = open_in(dir, disk, &Arc::new(TestClock::default())).unwrap();
