@@ -377,6 +377,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_the_device_only_its_class_stays() {
+        let text = || Some("x".to_owned());
+        let finer = CollectorDevice {
+            kind: text(),
+            client_kind: text(),
+            client: text(),
+            client_version: text(),
+            browser_family: text(),
+            engine: text(),
+            engine_version: text(),
+            operating_system: text(),
+            operating_system_family: text(),
+            architecture: text(),
+        };
+        let class = CollectorDevice {
+            kind: text(),
+            client_kind: text(),
+            browser_family: text(),
+            operating_system_family: text(),
+            ..CollectorDevice::default()
+        };
+        let mut event = Event::default();
+        collector(&mut event).device = Some(finer);
+        redact(&mut event);
+        assert_eq!(
+            event.collector.and_then(|collector| collector.device),
+            Some(class)
+        );
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,12}|[Gg]1[01-]{0,3}|[0-9a-z]{0,14}") {
