@@ -1,5 +1,10 @@
 # The collector in a container: docs/cloud-run.md, README.md. Needs BuildKit (Docker 23 or newer), Podman or Buildah.
 
+# Matomo's patterns for devices: data that are taken as they are, into a file of their own beside the program.
+FROM python:3.13-slim-bookworm AS patterns
+COPY devices /devices
+RUN /devices/install.sh /patterns
+
 FROM rust:1.95-slim-bookworm AS build
 # The allocator's build wants make. Debian takes old versions away, so none is named.
 # hadolint ignore=DL3008
@@ -15,6 +20,8 @@ RUN --mount=type=cache,id=real-streaming-registry,target=/usr/local/cargo/regist
     touch src/lib.rs src/main.rs \
     && cargo build --release --locked --bin real-streaming \
     && cp target/release/real-streaming /build/real-streaming
+COPY --from=patterns /patterns /patterns
+RUN /build/real-streaming devices compile /patterns/*/device_detector /build/devices.bin
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="Real Streaming" \
@@ -25,6 +32,8 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/real-s
 # The authorities by which destinations elsewhere are believed.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/real-streaming /usr/local/bin/real-streaming
+# Devices are told by it. Another one may take its place, by a mount or ENRICH__DEVICE_DATA (docs/devices.md).
+COPY --from=build /build/devices.bin /usr/local/bin/devices.bin
 
 # The log, the table and the dead letter; .env is read here too.
 WORKDIR /var/lib/real-streaming

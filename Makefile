@@ -12,13 +12,21 @@ DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.18.5
 PROMTOOL := $(shell command -v promtool)
 
-.PHONY: run test browser pubsub strace mutants fuzz check deploy-check advisories sbom fmt generate
+.PHONY: run test devices patterns browser pubsub strace mutants fuzz check deploy-check advisories sbom fmt generate
 
 run: ## builds and starts the collector with the embedded default
+	@$(MAKE) --no-print-directory devices || echo "without patterns devices are told roughly"
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
 
-test: venv browser pubsub strace ## installs what the tests need and runs all of them
+test: venv browser pubsub strace patterns ## installs what the tests need and runs all of them
 	PYTHON="$(VENV)/bin/python" cargo test --workspace
+
+devices: data/devices.bin ## fetches Matomo's patterns and compiles them to the file by which devices are told
+data/devices.bin: devices/requirements.txt $(wildcard src/enrich/device/*.rs src/enrich/device/*/*.rs)
+	cargo run --quiet --bin real-streaming -- devices compile "$$(devices/install.sh)" $@
+
+patterns: ## the package of these patterns, with fixtures
+	@devices/install.sh >/dev/null
 
 browser: ## Chromium, and what makes it trust the certificates of tests
 	@tests/browser/install.sh

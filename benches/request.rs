@@ -105,6 +105,7 @@ fn visit(headers: &HeaderMap) -> Visit<'_> {
         user_source: identity::Source::Cookie,
         client_ip: "203.0.113.9".parse().ok(),
         headers,
+        ..Visit::default()
     }
 }
 

@@ -113,6 +113,7 @@ impl Door {
             ledger: Arc::clone(&ledger),
             clock: Ticks::shared(),
             body: config.body,
+            client_hints: config.client_hints,
             cookie: Cookie::new(&config.cookie),
             senders: Senders::new(&config.senders),
             admin: Admin::new(&config.admin),

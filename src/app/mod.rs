@@ -36,6 +36,7 @@ use crate::writer::bigquery;
 mod book;
 mod dead_letters;
 mod destinations;
+mod devices;
 mod probe;
 mod reference;
 mod totals;
@@ -292,6 +293,7 @@ impl App {
             ledger: Arc::clone(&ledger),
             clock,
             body: config.body,
+            client_hints: config.client_hints,
             cookie: Cookie::new(&config.cookie),
             senders: Senders::new(&config.senders),
             admin: Admin::new(&config.admin),

@@ -18,6 +18,8 @@ use crate::enrich::reference::Reference;
 use crate::enrich::traffic_source::Lists;
 use crate::ledger::{Trouble, one_line};
 
+use super::devices;
+
 /// How often files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -183,12 +185,13 @@ impl Keeper {
     }
 }
 
-/// The enricher that the configuration says, with its files read, and who keeps them.
+/// The enricher that the configuration says, with its files read, and who keeps them. Patterns of devices and networks of data
+/// centres are read once.
 ///
 /// # Errors
 /// A file cannot be used.
 pub fn enricher(config: &Config) -> Result<(Enricher, Keeper), Unusable> {
-    let enricher = Enricher::new(config.enrich.clone());
+    let enricher = devices::equip(Enricher::new(config.enrich.clone()), config);
     let reference = enricher.reference();
     let named = [
         (Kind::Places, &config.reference.places),

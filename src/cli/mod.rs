@@ -10,6 +10,7 @@ use crate::config::{self, Config};
 
 mod ask;
 mod check;
+mod devices;
 mod doctor;
 mod explain;
 mod health;
@@ -49,6 +50,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Try whether the machine, and what the configuration names, is as the collector needs it.
     Doctor(doctor::Arguments),
+    /// Make the file by which devices are told.
+    Devices(devices::Arguments),
     /// Look after the log.
     Log(log::Arguments),
     /// Send rows that a destination rejected once more, or list them.
@@ -61,6 +64,9 @@ pub fn run() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Serve);
     if let Command::Schema(arguments) = command {
         return schema::run(arguments);
+    }
+    if let Command::Devices(arguments) = &command {
+        return devices::run(arguments);
     }
     let values = match config::environment(crate::app::working_folder()) {
         Ok(values) => values,
@@ -86,7 +92,7 @@ pub fn run() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments, &config),
         Command::Log(arguments) => log::run(&arguments, &config),
         Command::Replay(arguments) => replay::run(&arguments, &config),
-        Command::Schema(_) => ExitCode::SUCCESS,
+        Command::Schema(_) | Command::Devices(_) => ExitCode::SUCCESS,
     }
 }
 

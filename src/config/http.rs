@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::enrich::client_ip::Platform;
 use crate::http::{
-    AdminConfig, CookieConfig, CorsConfig, Rate, SameSite, Secret, SendersConfig, ServerConfig,
-    is_cookie_name,
+    AdminConfig, ClientHintsPolicy, CookieConfig, CorsConfig, Rate, SameSite, Secret,
+    SendersConfig, ServerConfig, is_cookie_name,
 };
 
 use super::enrichment;
@@ -114,6 +114,18 @@ pub(super) fn read_admin(reader: &mut Reader) -> AdminConfig {
         hosts: reader.list("ADMIN__HOSTS"),
         listen: listen.0,
     }
+}
+
+pub(super) fn read_client_hints(reader: &mut Reader) -> ClientHintsPolicy {
+    let choice = reader.parse("HTTP__CLIENT_HINTS", "none, accept or critical", |text| {
+        Some(Choice(Some(match text {
+            "none" => ClientHintsPolicy::None,
+            "accept" => ClientHintsPolicy::Accept,
+            "critical" => ClientHintsPolicy::Critical,
+            _ => return None,
+        })))
+    });
+    choice.0.unwrap_or_default()
 }
 
 pub(super) fn read_cors(reader: &mut Reader) -> CorsConfig {

@@ -9,7 +9,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::http::{AdminConfig, BodyLimits, CookieConfig, CorsConfig, SendersConfig, ServerConfig};
+use crate::http::{
+    AdminConfig, BodyLimits, ClientHintsPolicy, CookieConfig, CorsConfig, SendersConfig,
+    ServerConfig,
+};
 use crate::pipeline::{Acknowledge, DedupeConfig, DeliveryConfig};
 use crate::{enrich, log};
 
@@ -135,6 +138,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Which sites' scripts may read answers.
     pub cors: CorsConfig,
+    /// Which client hints browsers are asked for.
+    pub client_hints: ClientHintsPolicy,
     /// How the cookie of browsers is set.
     pub cookie: CookieConfig,
     /// The log.
@@ -157,10 +162,25 @@ pub struct Config {
     pub ledger_interval: Option<Duration>,
     /// Where rows go that a destination will never take.
     pub dead_letter: DeadLetterConfig,
+    /// The patterns by which devices are told.
+    pub device_data: DeviceData,
+    /// The list of networks of data centres.
+    pub data_centres: Option<std::path::PathBuf>,
     /// Enrichment.
     pub enrich: enrich::Config,
     /// The files that it looks things up in.
     pub reference: ReferenceConfig,
+}
+
+/// Where the patterns are by which devices are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceData {
+    /// Beside the program, or in the folder of data; it may be missing.
+    Usual,
+    /// Nowhere.
+    None,
+    /// In this file.
+    File(std::path::PathBuf),
 }
 
 /// The variables in the process environment and in the files `.env` and `src/.env` below `folder`.

@@ -12,7 +12,8 @@ use crate::{enrich, log};
 use super::reader::Reader;
 use super::variables::PREFIX;
 use super::{
-    Config, From, Invalid, LogConfig, LogFormat, dead_letter, enrichment, http, visitors, writers,
+    Config, DeviceData, From, Invalid, LogConfig, LogFormat, dead_letter, enrichment, http,
+    visitors, writers,
 };
 
 /// Set on Cloud Run (<https://cloud.google.com/run/docs/container-contract#env-vars>).
@@ -112,6 +113,7 @@ impl Config {
             senders: http::read_senders(reader),
             admin: http::read_admin(reader),
             cors: http::read_cors(reader),
+            client_hints: http::read_client_hints(reader),
             cookie: http::read_cookie(reader),
             log,
             acknowledge,
@@ -138,6 +140,10 @@ impl Config {
                 .unwrap_or(From::Newest),
             ledger_interval: read_ledger_interval(reader),
             dead_letter,
+            device_data: read_device_data(reader),
+            data_centres: Some(reader.text("ENRICH__DATA_CENTRES"))
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             enrich,
             reference: enrichment::read_reference(reader),
         }
@@ -253,6 +259,14 @@ fn read_ledger_interval(reader: &mut Reader) -> Option<Duration> {
         .0
 }
 
+fn read_device_data(reader: &mut Reader) -> DeviceData {
+    match reader.text("ENRICH__DEVICE_DATA").as_str() {
+        "" => DeviceData::Usual,
+        "none" => DeviceData::None,
+        path => DeviceData::File(PathBuf::from(path)),
+    }
+}
+
 fn read_enrich(reader: &mut Reader) -> enrich::Config {
     let zone = reader.text("ENRICH__TIME_ZONE");
     let time_zone = jiff::tz::TimeZone::get(&zone).unwrap_or_else(|_| {
@@ -280,6 +294,17 @@ fn read_enrich(reader: &mut Reader) -> enrich::Config {
         ip: ip.0.unwrap_or(enrich::IpPolicy::Truncated),
         time_zone,
         own_domains,
+        bots: reader
+            .parse("FILTER__BOTS", "keep, mark or drop", |text| {
+                Some(Choice(Some(match text {
+                    "keep" => enrich::bots::BotPolicy::Keep,
+                    "mark" => enrich::bots::BotPolicy::Mark,
+                    "drop" => enrich::bots::BotPolicy::Drop,
+                    _ => return None,
+                })))
+            })
+            .0
+            .unwrap_or_default(),
         ignored_referrers: reader.list("ENRICH__IGNORED_REFERRERS"),
         ..visitors::read(reader)
     }

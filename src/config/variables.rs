@@ -91,6 +91,11 @@ pub const VARIABLES: &[Variable] = &[
         "most connections of one address; by default a quarter of all, behind proxies and on Cloud Run all",
     ),
     variable(
+        "HTTP__CLIENT_HINTS",
+        "none",
+        "what browsers are asked for: none, accept (Accept-CH and Permissions-Policy on all answers: model, full versions), or critical (Critical-CH too: browsers ask again at once)",
+    ),
+    variable(
         "INTAKE__STREAMS",
         "[]",
         "JSON list of the stream ids that are taken; none: all",
@@ -355,6 +360,21 @@ pub const VARIABLES: &[Variable] = &[
         "ENRICH__OWN_DOMAINS",
         "[]",
         "JSON list of further domains of yours, whose referrers are internal",
+    ),
+    variable(
+        "ENRICH__DEVICE_DATA",
+        "",
+        "file of compiled device patterns, or none; unset: devices.bin beside the program, else ./data/devices.bin; without one devices are told more roughly",
+    ),
+    variable(
+        "ENRICH__DATA_CENTRES",
+        "",
+        "file of networks of data centres, one in CIDR notation a line; what comes from them is more likely a bot",
+    ),
+    variable(
+        "FILTER__BOTS",
+        "keep",
+        "what is done with bots: keep (stored, with the evidence), mark (besides, traffic_type is bot) or drop (not stored, counted as filtered)",
     ),
     variable(
         "ENRICH__IGNORED_REFERRERS",

@@ -8,7 +8,7 @@ use http::HeaderName;
 
 use super::explain::{Explanation, Step};
 use super::{Visit, collector, warn};
-use crate::schema::{Collector, Consent, Device, Event, PrivacyInfo, WebInfo};
+use crate::schema::{Collector, CollectorDevice, Consent, Device, Event, PrivacyInfo, WebInfo};
 
 const GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const DNT: HeaderName = HeaderName::from_static("dnt");
@@ -308,6 +308,13 @@ pub(super) fn redact(event: &mut Event) {
             click_ids: collector.click_ids,
             warnings: collector.warnings,
             traffic_source: collector.traffic_source,
+            device: collector.device.map(|device| CollectorDevice {
+                kind: device.kind,
+                client_kind: device.client_kind,
+                browser_family: device.browser_family,
+                operating_system_family: device.operating_system_family,
+                ..CollectorDevice::default()
+            }),
             ..Collector::default()
         }));
     }
@@ -368,6 +375,37 @@ mod tests {
         for other in ["", "11", "11t1t1t", "11x1t1t1t5", "11t1t1t1-5", "é"] {
             assert_eq!(read_gcd(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn of_the_device_only_its_class_stays() {
+        let text = || Some("x".to_owned());
+        let finer = CollectorDevice {
+            kind: text(),
+            client_kind: text(),
+            client: text(),
+            client_version: text(),
+            browser_family: text(),
+            engine: text(),
+            engine_version: text(),
+            operating_system: text(),
+            operating_system_family: text(),
+            architecture: text(),
+        };
+        let class = CollectorDevice {
+            kind: text(),
+            client_kind: text(),
+            browser_family: text(),
+            operating_system_family: text(),
+            ..CollectorDevice::default()
+        };
+        let mut event = Event::default();
+        collector(&mut event).device = Some(finer);
+        redact(&mut event);
+        assert_eq!(
+            event.collector.and_then(|collector| collector.device),
+            Some(class)
+        );
     }
 
     proptest! {

@@ -18,11 +18,12 @@ use self::explain::{Explanation, Step};
 use self::reference::Reference;
 use self::traffic_source::Lists;
 
+pub mod bots;
 pub mod client_ip;
 pub mod commerce;
 pub mod consent;
 mod cookieless;
-mod device;
+pub mod device;
 pub mod explain;
 pub mod geo;
 pub mod identity;
@@ -36,6 +37,7 @@ mod url;
 mod visit;
 mod visitor;
 
+pub use device::hints::ClientHints;
 pub use key::Key;
 pub use visit::Visit;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub time_zone: jiff::tz::TimeZone,
     /// Domains or origins whose referrers are internal.
     pub own_domains: Vec<String>,
+    /// What is done with bots.
+    pub bots: bots::BotPolicy,
     /// Domains whose referrers bring nobody, besides those of the list of sources.
     pub ignored_referrers: Vec<String>,
     /// How consent is found.
@@ -97,6 +101,7 @@ impl Default for Config {
             ip: IpPolicy::default(),
             time_zone: jiff::tz::TimeZone::UTC,
             own_domains: Vec::new(),
+            bots: bots::BotPolicy::default(),
             ignored_referrers: Vec::new(),
             consent: consent::Config::default(),
             keys: Vec::new(),
@@ -140,6 +145,7 @@ pub struct Enricher {
     lists: Arc<Lists>,
     reference: Arc<Reference>,
     devices: device::Devices,
+    bots: bots::Bots,
     consent: consent::Config,
     cookieless: Option<Cookieless>,
     sessions: Option<session::Sessions>,
@@ -147,7 +153,7 @@ pub struct Enricher {
 }
 
 impl Enricher {
-    /// An enricher with an empty device cache and nothing to look things up in but what is built in.
+    /// An enricher that knows devices by `woothee`, no data centres, and nothing to look things up in but what is built in.
     pub fn new(config: Config) -> Self {
         Self {
             trust: config.trust(),
@@ -157,7 +163,8 @@ impl Enricher {
             sources: traffic_source::Rules::new(&config.own_domains, &config.ignored_referrers),
             lists: Lists::built_in(),
             reference: Arc::default(),
-            devices: device::Devices::new(),
+            devices: device::Devices::default(),
+            bots: bots::Bots::new(config.bots),
             consent: config.consent,
             cookieless: config
                 .keys
@@ -167,6 +174,25 @@ impl Enricher {
             sessions: session::Sessions::new(&config.keys, config.session),
             takes_ga_cookie: config.takes_ga_cookie,
         }
+    }
+
+    /// The same, which knows devices by these.
+    #[must_use]
+    pub fn with_devices(mut self, devices: device::Devices) -> Self {
+        self.devices = devices;
+        self
+    }
+
+    /// The same, which knows these networks of data centres.
+    #[must_use]
+    pub fn with_data_centres(mut self, data_centres: bots::Networks) -> Self {
+        self.bots.set_data_centres(data_centres);
+        self
+    }
+
+    /// Whether the configuration says that an enriched event is not to be stored.
+    pub fn is_filtered(&self, event: &Event) -> bool {
+        self.bots.drops(event)
     }
 
     /// What it looks things up in, to be replaced.
@@ -212,7 +238,7 @@ impl Enricher {
         };
         identity::fill(event, visit, is_allowed, cookieless, explanation);
 
-        self.fill_device(event, visit);
+        self.fill_device(event, visit, explanation);
         explanation.step(|| {
             let device = event.device.as_ref();
             Step::new("language", "the language of the highest weight")
@@ -236,7 +262,7 @@ impl Enricher {
         }
     }
 
-    fn fill_device(&self, event: &mut Event, visit: &Visit<'_>) {
+    fn fill_device(&self, event: &mut Event, visit: &Visit<'_>, explanation: &mut Explanation) {
         let mut device = Device {
             language: visit
                 .header(&header::ACCEPT_LANGUAGE)
@@ -244,13 +270,13 @@ impl Enricher {
                 .and_then(language::preferred),
             ..Device::default()
         };
+        let found = self.devices.fill(event, &mut device, visit, explanation);
+        self.bots.fill(event, visit, &found, explanation);
         let user_agent = visit.header(&header::USER_AGENT);
         let user_agent = user_agent.as_deref().filter(|text| !text.trim().is_empty());
         if let Some(user_agent) = user_agent {
             let user_agent = prefix(user_agent, MAX_USER_AGENT);
-            let collector = collector(event);
-            collector.bot = Some(self.devices.fill(&mut device, user_agent));
-            collector.user_agent = Some(user_agent.to_owned());
+            collector(event).user_agent = Some(user_agent.to_owned());
         }
         if device != Device::default() {
             event.device = Some(Box::new(device));
@@ -361,7 +387,12 @@ mod tests {
         };
         let event = enriched(Config::default(), &visit);
         assert_eq!(event.device.unwrap().language.as_deref(), Some("uk-UA"));
-        assert_eq!(event.collector.unwrap().bot, None);
+        let bot = event.collector.unwrap().bot.unwrap();
+        assert_eq!(
+            bot.reasons,
+            ["no_user_agent", "no_accept_encoding", "no_accept"]
+        );
+        assert_eq!((bot.is_bot, bot.score), (Some(false), Some(50)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName};
 
+use super::ClientHints;
 use super::identity::Source;
 use crate::clock::Micros;
 
@@ -24,6 +25,8 @@ pub struct Visit<'a> {
     pub client_ip: Option<IpAddr>,
     /// The headers, as they came; read them by [`Visit::header`].
     pub headers: &'a HeaderMap,
+    /// Client hints that the payload brought; they win over those of the headers.
+    pub hints: Option<&'a ClientHints>,
 }
 
 impl<'a> Visit<'a> {
@@ -31,6 +34,15 @@ impl<'a> Visit<'a> {
     pub fn header(&self, name: &HeaderName) -> Option<Cow<'a, str>> {
         let value = self.headers.get(name)?;
         Some(header_text(value.as_bytes())).filter(|text| !text.is_empty())
+    }
+
+    /// The same visit for an event that brought client hints of its own.
+    #[must_use]
+    pub fn with_hints(&self, hints: &'a ClientHints) -> Self {
+        Self {
+            hints: Some(hints),
+            ..self.clone()
+        }
     }
 }
 
@@ -45,6 +57,7 @@ impl Default for Visit<'_> {
             user_source: Source::default(),
             client_ip: None,
             headers: &NONE,
+            hints: None,
         }
     }
 }

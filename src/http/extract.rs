@@ -42,6 +42,7 @@ impl Known<'_> {
             user_source,
             client_ip: client_ip(self.enricher, head),
             headers,
+            hints: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::map_response;
 use axum::routing::get;
 use http::request::Parts;
 
@@ -16,6 +17,7 @@ use crate::pipeline::{Fates, Intake, Replays};
 mod admin;
 mod assets;
 mod body;
+mod client_hints;
 mod cookie;
 mod cors;
 mod dead_letters;
@@ -32,6 +34,7 @@ pub mod streaming;
 
 pub use admin::{Admin, AdminConfig};
 pub use body::BodyLimits;
+pub use client_hints::ClientHintsPolicy;
 pub use cookie::{Cookie, CookieConfig, SameSite, is_cookie_name};
 pub use cors::CorsConfig;
 pub use error::{Detail, Error};
@@ -52,6 +55,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Limits of request bodies.
     pub body: BodyLimits,
+    /// Which client hints browsers are asked for.
+    pub client_hints: ClientHintsPolicy,
     /// How the cookie of browsers is set.
     pub cookie: Cookie,
     /// Who may send.
@@ -91,7 +96,13 @@ pub fn router(shared: Arc<Shared>, routes: Routes) -> Router {
         .route("/liveness", get(health::liveness))
         .route("/readiness", get(health::readiness));
     if matches!(routes, Routes::Public | Routes::All) {
-        router = router.merge(public());
+        let policy = shared.client_hints;
+        router = router.merge(match policy {
+            ClientHintsPolicy::None => public(),
+            _ => public().layer(map_response(move |response| async move {
+                client_hints::ask(policy, response)
+            })),
+        });
     }
     if matches!(routes, Routes::Admin | Routes::All) {
         router = router.merge(admin::routes(&shared));

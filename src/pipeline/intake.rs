@@ -97,6 +97,11 @@ impl Intake {
         self.ended(origin, Outcome::Rejected(Rejection::Field));
     }
 
+    /// Counts an event that the configuration does not want.
+    pub fn filtered(&self, origin: &Origin<'_>) {
+        self.ended(origin, Outcome::Filtered);
+    }
+
     /// Counts an event that is not appended: first where it came from.
     fn ended(&self, origin: &Origin<'_>, outcome: Outcome) {
         if let Some(origins) = &self.origins {

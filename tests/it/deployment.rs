@@ -122,6 +122,7 @@ fn the_image_is_built_from_all_that_the_sources_include() {
         path("build.rs"),
         path("bench"),
         path("benches"),
+        path("devices"),
     ];
     for source in sources {
         let code = fs::read_to_string(&source).expect("a source");

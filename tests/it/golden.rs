@@ -49,6 +49,7 @@ fn enriched(parsed: Parsed, headers: &Headers) -> Event {
         user_source: identity::Source::Cookie,
         client_ip: "203.0.113.9".parse().ok(),
         headers: &headers,
+        ..Visit::default()
     };
     let mut event = *parsed.event;
     Enricher::new(Config::default()).event(

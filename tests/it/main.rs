@@ -22,6 +22,7 @@ mod damaged;
 mod dead_letters;
 mod delivery;
 mod deployment;
+mod devices;
 #[cfg(feature = "bigquery")]
 mod distance;
 mod docs;

@@ -10,10 +10,17 @@ use crate::support::collector::{Collector, memory, rows};
 use crate::support::{Builder, every_sync_fails, metrics, request};
 
 const PATH: &str = "/api/v1/streaming/1";
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const KEYS: &str = r#"["a key for tests of sessions"]"#;
 
 async fn send(collector: &Collector, cookies: &str, body: &str) -> Answer {
-    let headers = [("Cookie", cookies), ("Host", "collect.shop.test")];
+    // A client that says nothing of itself is a bot, for which no rows are added.
+    let headers = [
+        ("Cookie", cookies),
+        ("Host", "collect.shop.test"),
+        ("User-Agent", BROWSER),
+        ("Accept-Language", "en"),
+    ];
     request(collector.address, "POST", PATH, &headers, body.as_bytes()).await
 }
 

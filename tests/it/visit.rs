@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use real_streaming::clock::{Clock, Micros};
 use serde_json::{Value, json};
 
+use crate::devices;
 use crate::sessions::{jar, param};
 use crate::support::collector::{Collector, memory, rows};
 use crate::support::{Builder, request};
@@ -17,7 +18,8 @@ const EVENING: i64 = 1_795_291_200_000_000;
 const SECOND: i64 = 1_000_000;
 const AD: &str = "https://shop.test/?utm_id=77&utm_campaign=autumn&utm_source=google&utm_medium=cpc&utm_term=mugs&utm_content=red\
     &utm_source_platform=Search&utm_creative_format=text&utm_marketing_tactic=prospecting&gclid=g-1&dclid=d-1&srsltid=s-1";
-const USER_AGENT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
+/// As Chrome on a phone sends it, which tells the rest in hints.
+const USER_AGENT: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Mobile Safari/537.36";
 
 /// A clock that goes on when it is told.
 #[derive(Debug)]
@@ -46,6 +48,14 @@ impl Browser {
             ("Origin", "https://shop.test"),
             ("Cookie", &self.cookies),
             ("User-Agent", USER_AGENT),
+            (
+                "Sec-CH-UA-Full-Version-List",
+                r#""Chromium";v="148.0.7778.96", "Google Chrome";v="148.0.7778.96""#,
+            ),
+            ("Sec-CH-UA-Platform", "\"Android\""),
+            ("Sec-CH-UA-Platform-Version", "\"16.0.0\""),
+            ("Sec-CH-UA-Model", "\"Pixel 9\""),
+            ("Sec-CH-UA-Arch", "\"arm\""),
             ("Accept-Language", "de-AT,de;q=0.9"),
             ("X-Client-Geo-Country", "AT"),
             ("X-Client-Geo-State", "AT-9"),
@@ -85,8 +95,11 @@ fn page_view(location: &str, referrer: &str) -> Value {
 async fn visit() -> Vec<Value> {
     let writer = memory("a");
     let clock = Arc::new(Told(AtomicI64::new(EVENING)));
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let patterns = devices::patterns(folder.path());
     let collector = Builder::new()
         .to(&writer)
+        .set("ENRICH__DEVICE_DATA", patterns.to_str().expect("a path"))
         .by_clock(Arc::clone(&clock) as _)
         .set("SESSION__KEYS", r#"["a key for tests of visits"]"#)
         .start()
@@ -249,7 +262,7 @@ async fn every_column_that_the_docs_call_filled_is_filled() {
 }
 
 /// Filled for other visits than that of a customer with one device: each has a test of its own.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 8] = [
     // American places.
     "collector.geo.metro_code",
     // Refunds.
@@ -259,6 +272,7 @@ const ELSEWHERE: [&str; 7] = [
     "items.item_refund_in_usd",
     // Crawlers.
     "collector.bot.name",
+    "collector.bot.category",
     // What is not understood.
     "collector.warnings",
 ];

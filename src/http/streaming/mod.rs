@@ -292,13 +292,14 @@ impl Fault {
     }
 }
 
-/// Enriches, encodes and appends one event. Everything that is not appended is counted here or below.
+/// Enriches, encodes and appends one event. Everything that is not appended is counted here or below. What the configuration
+/// does not want has no receipt: there is nothing to wait for.
 fn append(
     shared: &Shared,
     visit: &Visit<'_>,
     rows: &mut Rows<'_>,
     parsed: Result<Parsed, FieldFault>,
-) -> Result<With, Fault> {
+) -> Result<Option<With>, Fault> {
     let origin = Origin::new(&visit.stream_id, visit.received_at);
     let parsed = parsed.map_err(|fault| {
         shared.intake.rejected(&origin);
@@ -311,6 +312,10 @@ fn append(
     };
     let is_told_by_id = parsed.event_id_given;
     let (event, added) = rows.of_event(parsed, &mut Explanation::unasked());
+    if shared.enricher.is_filtered(&event) {
+        shared.intake.filtered(&origin);
+        return Ok(None);
+    }
     let added: Vec<_> = added
         .iter()
         .map(|added| (added.encode_to_vec(), key(added)))
@@ -328,10 +333,12 @@ fn append(
         encoded.shrink_to(SCRATCH_BYTES);
         appended
     });
-    appended.map_err(|not_appended| match not_appended {
-        NotAppended::TooLarge => Fault::TooLarge,
-        NotAppended::Refused(refused) => Fault::Refused(refused),
-    })
+    appended
+        .map(Some)
+        .map_err(|not_appended| match not_appended {
+            NotAppended::TooLarge => Fault::TooLarge,
+            NotAppended::Refused(refused) => Fault::Refused(refused),
+        })
 }
 
 /// The scratch buffer keeps this much between events.
@@ -341,6 +348,9 @@ thread_local! {
     static ENCODED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-async fn settled(answer: Result<With, Fault>) -> Result<(), Fault> {
-    Ok(answer?.settled().await?)
+async fn settled(answer: Result<Option<With>, Fault>) -> Result<(), Fault> {
+    match answer? {
+        Some(receipt) => Ok(receipt.settled().await?),
+        None => Ok(()),
+    }
 }

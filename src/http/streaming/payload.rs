@@ -6,10 +6,12 @@
 //! A body that is itself a JSON text holding JSON is not taken apart.
 
 use crate::clock::Micros;
+use crate::enrich::ClientHints;
 use crate::schema::{AppInfo, Collector, Event, EventParam, UserLtv};
 
 mod commerce;
 mod consent;
+mod hints;
 mod input;
 mod json;
 mod params;
@@ -68,6 +70,8 @@ pub struct Parsed {
     pub event_id_given: bool,
     /// When the event happened by the client's clock, unchecked.
     pub client_timestamp: Option<Micros>,
+    /// Client hints, if it brought any.
+    pub hints: Option<Box<ClientHints>>,
 }
 
 /// The events of a request.
@@ -169,6 +173,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
     let mut flat_params = Vec::new();
     let mut consent = consent::Sent::default();
     let mut timestamps = (None, None);
+    let mut client_hints: Option<Box<ClientHints>> = None;
     // Where fields stand that nobody knows, and whether this is the flat form of the data tag, which has its
     // own fields beside the parameters.
     let mut unknown = Vec::new();
@@ -204,6 +209,14 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
                 if let Some(value) = params::value(input, &at)? {
                     flat_params.push(params::param(flat, value));
                 }
+            }
+            all if hints::OBJECTS.contains(&all) => {
+                let json = input.json.skip()?;
+                hints::take_all(client_hints.get_or_insert_default(), json);
+            }
+            hint if hints::is_hint(hint) => {
+                let json = input.json.skip()?;
+                hints::take(client_hints.get_or_insert_default(), hint, json);
             }
             other if consent.string(input, &at, other)? => {}
             other if is_of_no_use(other) => {
@@ -263,6 +276,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
         event_id_given: event.event_id.is_some(),
         event,
         client_timestamp: timestamps.0.or(timestamps.1).map(Micros),
+        hints: client_hints.filter(|hints| !hints.is_empty()),
     })
 }
 

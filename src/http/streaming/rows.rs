@@ -41,7 +41,9 @@ impl<'r> Rows<'r> {
     ) -> (Box<Event>, Vec<Event>) {
         let (enricher, visit) = (self.enricher, self.visit);
         let mut event = parsed.event;
-        enricher.event(&mut event, visit, parsed.client_timestamp, explanation);
+        let with_hints = parsed.hints.as_deref().map(|hints| visit.with_hints(hints));
+        let hinted = with_hints.as_ref().unwrap_or(visit);
+        enricher.event(&mut event, hinted, parsed.client_timestamp, explanation);
         if !enricher.keeps_sessions() || !enricher.allows_storage(&event, visit) {
             return (event, Vec::new());
         }

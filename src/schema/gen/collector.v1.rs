@@ -781,9 +781,46 @@ pub struct Collector {
     /// What was not understood or was changed, one sentence each.
     #[prost(string, repeated, tag = "6")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The device and what runs on it, finer than GA4's columns.
+    #[prost(message, optional, tag = "10")]
+    pub device: ::core::option::Option<CollectorDevice>,
     /// Where the visit came from, beyond collected_traffic_source.
     #[prost(message, optional, tag = "20")]
     pub traffic_source: ::core::option::Option<CollectorTrafficSource>,
+}
+/// The device and what runs on it, in the words of Matomo's Device Detector.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectorDevice {
+    /// Kind of device: desktop, smartphone, tablet, phablet, feature phone, console, tv, car browser, smart display, smart speaker, camera, portable media player, wearable, peripheral.
+    #[prost(string, optional, tag = "1")]
+    pub kind: ::core::option::Option<::prost::alloc::string::String>,
+    /// Kind of client: browser, mobile app, library, feed reader, mediaplayer, pim.
+    #[prost(string, optional, tag = "2")]
+    pub client_kind: ::core::option::Option<::prost::alloc::string::String>,
+    /// Name of the client: browser, app or library.
+    #[prost(string, optional, tag = "3")]
+    pub client: ::core::option::Option<::prost::alloc::string::String>,
+    /// Version of the client, all of it.
+    #[prost(string, optional, tag = "4")]
+    pub client_version: ::core::option::Option<::prost::alloc::string::String>,
+    /// Family of the browser.
+    #[prost(string, optional, tag = "5")]
+    pub browser_family: ::core::option::Option<::prost::alloc::string::String>,
+    /// What draws the page: Blink, Gecko, WebKit.
+    #[prost(string, optional, tag = "6")]
+    pub engine: ::core::option::Option<::prost::alloc::string::String>,
+    /// Version of the engine.
+    #[prost(string, optional, tag = "7")]
+    pub engine_version: ::core::option::Option<::prost::alloc::string::String>,
+    /// Operating system, unlike in device.operating_system each by its own name: Ubuntu, iPadOS, Fire OS.
+    #[prost(string, optional, tag = "8")]
+    pub operating_system: ::core::option::Option<::prost::alloc::string::String>,
+    /// Family of the operating system.
+    #[prost(string, optional, tag = "9")]
+    pub operating_system_family: ::core::option::Option<::prost::alloc::string::String>,
+    /// Architecture of the processor: ARM, x64, x86.
+    #[prost(string, optional, tag = "10")]
+    pub architecture: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Consent mode; null where the client did not say.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -843,6 +880,15 @@ pub struct Bot {
     /// Name of the bot.
     #[prost(string, optional, tag = "2")]
     pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// What it does: search, ai_search, ai_training, ai_assistant, monitor, feed, social, security, validator, service, tool, headless, other.
+    #[prost(string, optional, tag = "3")]
+    pub category: ::core::option::Option<::prost::alloc::string::String>,
+    /// How much speaks for an automated client, 0 to 100.
+    #[prost(int64, optional, tag = "4")]
+    pub score: ::core::option::Option<i64>,
+    /// What speaks for it, by name.
+    #[prost(string, repeated, tag = "5")]
+    pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Codes of the place.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

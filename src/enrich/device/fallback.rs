@@ -1,22 +1,56 @@
-//! The device, from the User-Agent, with `woothee`'s patterns and a bounded cache.
+//! The device where there is no file of patterns: what `woothee` tells of the User-Agent.
 //!
 //! Names are GA4's (Windows, Macintosh, iOS, Chrome OS). What is not recognised is null. Brands and
-//! models are known of Apple's devices only: a User-Agent of today names no others.
+//! models are known of Apple's devices only: a User-Agent of today names no others. Of client hints, the model counts.
 
-use std::sync::Arc;
-
-use quick_cache::sync::Cache;
 use woothee::parser::Parser;
 use woothee::woothee::VALUE_UNKNOWN;
 
-use super::prefix;
-use crate::schema::{Bot, Device, WebInfo};
-
-/// Different User-Agents remembered; under 600 bytes each.
-const CACHE_CAPACITY: usize = 8192;
+use super::hints::Hints;
+use super::{Known, Recognised};
+use crate::enrich::bots::{Category, Claim};
+use crate::enrich::prefix;
+use crate::schema::{Device, WebInfo};
 
 /// How much of a User-Agent is looked at, in bytes. Longer ones are junk or hide nothing of interest behind it.
 const MAX_LOOKED_AT: usize = 512;
+
+/// What a User-Agent tells, and the model of the hints.
+pub(super) fn recognise(user_agent: &str, hints: Option<&Hints>) -> Recognised {
+    let found = find(prefix(user_agent, MAX_LOOKED_AT));
+    let model = hints
+        .map(|hints| &hints.model)
+        .filter(|model| !model.is_empty());
+    let model = model.cloned().or(found.model.map(str::to_owned));
+    let kind = match (&found.bot, found.is_library, &found.browser) {
+        (None, true, _) => Some("library"),
+        (None, false, Some(_)) => Some("browser"),
+        _ => None,
+    };
+    Recognised {
+        device: Device {
+            category: found.category.map(str::to_owned),
+            mobile_brand_name: found.model.map(|_| "Apple".to_owned()),
+            mobile_model_name: model.clone(),
+            mobile_marketing_name: found.model.map(str::to_owned),
+            mobile_os_hardware_model: hints.and_then(|_| model.filter(|_| found.model.is_none())),
+            operating_system: found.system.map(str::to_owned),
+            operating_system_version: found.system_version,
+            web_info: found.browser.is_some().then_some(WebInfo {
+                browser: found.browser,
+                browser_version: found.browser_version,
+                hostname: None,
+            }),
+            ..Device::default()
+        },
+        finer: None,
+        known: found.bot.map(|name| Known {
+            name,
+            category: Category::Other,
+        }),
+        claim: Claim::of(user_agent, hints, kind),
+    }
+}
 
 /// What a User-Agent tells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,54 +62,13 @@ struct Found {
     browser: Option<String>,
     browser_version: Option<String>,
     bot: Option<String>,
-}
-
-/// Recognises devices.
-#[derive(Debug)]
-pub(super) struct Devices {
-    cache: Cache<Box<str>, Arc<Found>>,
-}
-
-impl Devices {
-    pub(super) fn new() -> Self {
-        Self {
-            cache: Cache::new(CACHE_CAPACITY),
-        }
-    }
-
-    /// Fills in the device, and tells whether the client is a bot.
-    pub(super) fn fill(&self, device: &mut Device, user_agent: &str) -> Bot {
-        let user_agent = prefix(user_agent, MAX_LOOKED_AT);
-        let found = self.cache.get(user_agent).unwrap_or_else(|| {
-            let found = Arc::new(find(user_agent));
-            self.cache.insert(user_agent.into(), Arc::clone(&found));
-            found
-        });
-        device.category = found.category.map(str::to_owned);
-        device.mobile_brand_name = found.model.map(|_| "Apple".to_owned());
-        device.mobile_model_name = found.model.map(str::to_owned);
-        device.mobile_marketing_name = found.model.map(str::to_owned);
-        device.operating_system = found.system.map(str::to_owned);
-        device.operating_system_version = found.system_version.clone();
-        if found.browser.is_some() {
-            device.web_info = Some(WebInfo {
-                browser: found.browser.clone(),
-                browser_version: found.browser_version.clone(),
-                hostname: None,
-            });
-        }
-        Bot {
-            is_bot: Some(found.bot.is_some()),
-            name: found.bot.clone(),
-        }
-    }
+    is_library: bool,
 }
 
 fn find(user_agent: &str) -> Found {
     let result = Parser::new().parse(user_agent).unwrap_or_default();
     let name = known(result.name);
     let is_crawler = result.category == "crawler";
-    let is_headless = user_agent.contains("HeadlessChrome");
     let is_program = result.category == "misc" || result.name == "HTTP Library";
     let (system, system_version) = system(result.os, &result.os_version);
     Found {
@@ -91,11 +84,8 @@ fn find(user_agent: &str) -> Found {
         browser_version: known(result.version)
             .filter(|_| !is_program)
             .map(str::to_owned),
-        bot: match (is_crawler, is_headless) {
-            (true, _) => Some(name.unwrap_or("bot").to_owned()),
-            (false, true) => Some("Headless Chrome".to_owned()),
-            (false, false) => None,
-        },
+        bot: is_crawler.then(|| name.unwrap_or("bot").to_owned()),
+        is_library: is_program,
     }
 }
 
@@ -189,10 +179,9 @@ mod tests {
     const FIREFOX: &str =
         "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-    fn filled(user_agent: &str) -> (Device, Bot) {
-        let mut device = Device::default();
-        let bot = Devices::new().fill(&mut device, user_agent);
-        (device, bot)
+    fn filled(user_agent: &str) -> (Device, Option<String>) {
+        let found = recognise(user_agent, None);
+        (found.device, found.known.map(|known| known.name))
     }
 
     #[test]
@@ -243,14 +232,7 @@ mod tests {
                 [category, system, version, browser, browser_version],
                 "{user_agent}"
             );
-            assert_eq!(
-                bot,
-                Bot {
-                    is_bot: Some(false),
-                    name: None
-                },
-                "{user_agent}"
-            );
+            assert_eq!(bot, None, "{user_agent}");
         }
         assert_eq!(filled(TELEVISION).0.category.as_deref(), Some("smart tv"));
         assert_eq!(filled(IPHONE).0.mobile_brand_name.as_deref(), Some("Apple"));
@@ -261,15 +243,7 @@ mod tests {
     fn bots_are_told() {
         let (device, bot) = filled(GOOGLEBOT);
         assert_eq!(device.category.as_deref(), Some("desktop"));
-        assert_eq!(
-            bot,
-            Bot {
-                is_bot: Some(true),
-                name: Some("Googlebot".to_owned())
-            }
-        );
-        let headless = MAC.replace("Chrome/", "HeadlessChrome/");
-        assert_eq!(filled(&headless).1.is_bot, Some(true));
+        assert_eq!(bot.as_deref(), Some("Googlebot"));
     }
 
     #[test]
@@ -283,23 +257,18 @@ mod tests {
         ] {
             let (device, bot) = filled(user_agent);
             assert_eq!(device, Device::default(), "{user_agent}");
-            assert_eq!(bot.is_bot, Some(false), "{user_agent}");
+            assert_eq!(bot, None, "{user_agent}");
         }
     }
 
     #[test]
-    fn the_cache_is_bounded_and_gives_the_same() {
-        let devices = Devices::new();
-        let mut first = Device::default();
-        devices.fill(&mut first, MAC);
-        for number in 0..2 * CACHE_CAPACITY {
-            devices.fill(&mut Device::default(), &format!("agent {number}"));
-        }
-        assert!(devices.cache.len() <= CACHE_CAPACITY);
-        for _ in 0..2 {
-            let mut again = Device::default();
-            devices.fill(&mut again, MAC);
-            assert_eq!(again, first);
-        }
+    fn the_model_of_the_hints_counts() {
+        let hints = Hints {
+            model: "Pixel 9".to_owned(),
+            ..Hints::default()
+        };
+        let device = recognise(ANDROID, Some(&hints)).device;
+        assert_eq!(device.mobile_model_name.as_deref(), Some("Pixel 9"));
+        assert_eq!(device.mobile_os_hardware_model.as_deref(), Some("Pixel 9"));
     }
 }

@@ -1,0 +1,162 @@
+//! Devices: what it costs to tell one, by all fixtures of the package of patterns, and by User-Agents that are made to cost much.
+//!
+//! `cargo bench --bench devices`. Figures are printed; the goals stand beside them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue, header};
+use real_streaming::enrich::Visit;
+use real_streaming::enrich::device::Devices;
+use real_streaming::enrich::device::compile::compile;
+
+const HOSTILE: usize = 200_000;
+
+fn package() -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/devices/install.sh");
+    let output = Command::new(script)
+        .output()
+        .expect("devices/install.sh runs");
+    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
+}
+
+/// Lines of the fixtures that are User-Agents.
+fn user_agents(package: &Path) -> Vec<String> {
+    let folder = package.join("tests/fixtures/upstream");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("fixtures")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    let mut found = Vec::new();
+    for file in files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "yml"))
+    {
+        let text = fs::read_to_string(file).expect("a file");
+        let lines = text.lines().filter_map(|line| {
+            line.trim_start_matches([' ', '-'])
+                .strip_prefix("user_agent: ")
+        });
+        found.extend(lines.map(|line| line.trim_matches(['"', '\'']).to_owned()));
+    }
+    found
+}
+
+/// Resident memory, MiB.
+fn memory() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
+}
+
+/// Processor time of this thread: on a machine that others use, too, the wall clock tells of them.
+fn processor() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+fn headers(text: &str) -> HeaderMap {
+    let value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("x"));
+    HeaderMap::from_iter([(header::USER_AGENT, value)])
+}
+
+fn look_up(devices: &Devices, headers: &HeaderMap) {
+    devices.look_up(&Visit {
+        headers,
+        ..Visit::default()
+    });
+}
+
+/// Looks all of them up; the mean.
+fn mean(devices: &Devices, all: &[HeaderMap]) -> Duration {
+    let before = processor();
+    all.iter().for_each(|headers| look_up(devices, headers));
+    (processor() - before) / u32::try_from(all.len()).expect("not that many")
+}
+
+/// The same; the longest.
+fn longest(devices: &Devices, all: &[HeaderMap]) -> Duration {
+    let took = |headers: &HeaderMap| {
+        let before = processor();
+        look_up(devices, headers);
+        processor() - before
+    };
+    all.iter().map(took).max().unwrap_or_default()
+}
+
+fn main() {
+    // Cargo asks benches for their tests, too.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let package = package();
+    let read =
+        |path: &str| fs::read_to_string(package.join(path)).map_err(|error| error.to_string());
+    let file = compile("bench", &read).expect("the package compiles").file;
+    let texts = user_agents(&package);
+    let fixtures: Vec<HeaderMap> = texts.iter().map(|text| headers(text)).collect();
+    println!("{} bytes, {} User-Agents", file.len(), fixtures.len());
+
+    let start = Instant::now();
+    let devices = Devices::read(&file).expect("a file");
+    println!("load {:?}", start.elapsed());
+    let uncached = Devices::read(&file).expect("a file").remembering(0);
+    for pass in 1..=3 {
+        let mean = mean(&uncached, &fixtures);
+        println!("uncached, pass {pass}: mean {mean:?} (goal 20 µs)");
+    }
+    println!("uncached: longest {:?}", longest(&uncached, &fixtures));
+    let few = &fixtures[..2000];
+    mean(&devices, few);
+    let many: Vec<HeaderMap> = (0..50).flat_map(|_| few.to_vec()).collect();
+    println!("cached: mean {:?} (goal 200 ns)", mean(&devices, &many));
+
+    let mut random = fastrand::Rng::with_seed(1);
+    let hostile: Vec<HeaderMap> = (0..HOSTILE)
+        .map(|_| headers(&hostile(&texts, &mut random)))
+        .collect();
+    let before = memory();
+    let mean = mean(&devices, &hostile);
+    println!(
+        "{HOSTILE} hostile ones: mean {mean:?} (goal 150 µs), memory +{:.0} MiB (goal 300)",
+        memory() - before
+    );
+    println!(
+        "longest of them: {:?} (goal 50 ms)",
+        longest(&uncached, &hostile)
+    );
+}
+
+/// Different each time: pieces of many User-Agents, long ones, the same piece again and again, names of many devices, noise.
+fn hostile(texts: &[String], random: &mut fastrand::Rng) -> String {
+    let piece = |random: &mut fastrand::Rng| -> String {
+        let text = &texts[random.usize(..texts.len())];
+        let words: Vec<&str> = text.split(' ').collect();
+        let first = random.usize(..words.len());
+        words[first..(first + 1 + random.usize(..4)).min(words.len())].join(" ")
+    };
+    let mut text = String::new();
+    match random.u8(..4) {
+        0 => (0..5).for_each(|_| text.push_str(&format!("{} ", piece(random)))),
+        1 => {
+            while text.len() < 2000 {
+                text.push_str(&format!("{}; ", piece(random)));
+            }
+        }
+        2 => text = format!("{} ", piece(random)).repeat(200),
+        _ => {
+            text = (0..random.usize(..1500))
+                .map(|_| char::from(random.u8(b' '..=b'~')))
+                .collect()
+        }
+    }
+    text.truncate(text.floor_char_boundary(2040));
+    format!("{text}{}", random.u32(..))
+}
