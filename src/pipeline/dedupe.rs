@@ -138,7 +138,7 @@ impl Dedupe {
         Ok((appended, false))
     }
 
-    /// The same of several events at once, some of which may have no key. `append` is told which are new, and gives as many.
+    /// The same of several events at once, some of which may have no key. `append` is told which are new, and gives as many, or none.
     ///
     /// # Errors
     /// What `append` says; nothing is remembered then.
