@@ -2,8 +2,6 @@
 //! BigQuery some way off. More comes than it can do: it refuses what is too much and is not killed. Needs root and control
 //! groups of version 1, for the limit of memory.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -14,6 +12,7 @@ use serde_json::json;
 
 use crate::Soak;
 use crate::bigquery::{TABLE, fake, finish};
+use crate::group::Group;
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
@@ -31,53 +30,14 @@ pub(crate) struct Options {
     latencies: Vec<u64>,
 }
 
-const GROUPS: &str = "/sys/fs/cgroup/memory";
-
-/// A control group of its own, removed at the end.
-struct Group(PathBuf);
-
-impl Group {
-    fn new(limit_bytes: u64) -> Result<Self, Failure> {
-        let path = Path::new(GROUPS).join(format!("soak-{}", std::process::id()));
-        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let this = Self(path);
-        fs::write(
-            this.0.join("memory.limit_in_bytes"),
-            limit_bytes.to_string(),
-        )?;
-        Ok(this)
-    }
-
-    /// What a program is started by, so that it runs in the group and on one core.
-    fn wrapper(&self) -> Vec<String> {
-        let enter = format!(
-            "echo $$ > {}/cgroup.procs && exec taskset -c 0 \"$0\" \"$@\"",
-            self.0.display()
-        );
-        vec!["sh".to_owned(), "-c".to_owned(), enter]
-    }
-
-    fn read(&self, name: &str) -> Result<String, Failure> {
-        Ok(fs::read_to_string(self.0.join(name))?)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.0) {
-            eprintln!("{} stays behind: {error}", self.0.display());
-        }
-    }
-}
-
 pub(crate) fn run(soak: &Soak, options: &Options) -> Result<(), Failure> {
-    let group = Group::new(options.memory << 20)?;
+    let group = Group::default().memory(options.memory << 20)?;
     let mut fake = fake(100)?;
     let mut settings = fake
         .takes(TABLE, Settings::default())
         .with("DEAD_LETTER__URI", "bigquery")
         .with_plain("K_SERVICE", "real-streaming");
-    settings.wrapper = group.wrapper();
+    settings.wrapper = group.wrapper(Some(0));
     let collector = soak.start(&settings)?;
     let mut client = soak.client(options.concurrency)?;
     println!("latency   accepted/s  refused/s  other   p50 ms   p99 ms   MiB");
@@ -104,8 +64,11 @@ pub(crate) fn run(soak: &Soak, options: &Options) -> Result<(), Failure> {
         }
     }
     fake.tell(&json!({"latency": 0}))?;
-    let most: u64 = group.read("memory.max_usage_in_bytes")?.trim().parse()?;
-    let control = group.read("memory.oom_control")?;
+    let most: u64 = group
+        .read("memory", "memory.max_usage_in_bytes")?
+        .trim()
+        .parse()?;
+    let control = group.read("memory", "memory.oom_control")?;
     println!(
         "at most {} of {} MiB, page cache included",
         most >> 20,

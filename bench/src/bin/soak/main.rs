@@ -41,6 +41,7 @@ mod cloudrun;
 mod commits;
 mod crowd;
 mod distinct;
+mod group;
 mod kill9;
 mod power;
 mod pubsub;

@@ -1,6 +1,6 @@
-//! Hours of steady load, with something wrong every few minutes: BigQuery fails in any of its ways, the collector is killed
-//! or stands still. At the end nothing is lost or doubled, and over the longest life of a collector neither memory nor
-//! descriptors grew.
+//! Hours of steady load at a share of the most it takes, with something wrong every few minutes: BigQuery fails in any of its
+//! ways, the collector is killed or stands still. At the end nothing is lost or doubled, and over the longest life of a
+//! collector neither memory nor descriptors grew. Needs root and control groups of version 1, for the limit of processor time.
 
 use std::fs;
 use std::thread::sleep;
@@ -9,21 +9,25 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use real_streaming_bench::Failure;
 use real_streaming_bench::collector::{Collector, Settings};
-use real_streaming_bench::load::{Pace, Plan, Stop};
+use real_streaming_bench::load::{Client, Pace, Plan, Stop};
 use real_streaming_bench::machine::Growth;
 use rustix::process::Signal;
 
 use crate::Soak;
 use crate::bigquery::{TABLE, fake, finish, trouble};
+use crate::group::Group;
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// How long in all.
     #[arg(long, default_value_t = 7200)]
     seconds: u64,
-    /// Events a second.
-    #[arg(long, default_value_t = 1000.0)]
-    rate: f64,
+    /// Events a second, as a share of the most that it takes, which is measured first.
+    #[arg(long, default_value_t = 0.6)]
+    load: f64,
+    /// How many cores' worth of time the collector may use, so that load generator and BigQuery have the rest.
+    #[arg(long, default_value_t = 0.25)]
+    cores: f64,
     /// Seconds between two faults, at most.
     #[arg(long, default_value_t = 300)]
     every: u64,
@@ -32,6 +36,8 @@ pub(crate) struct Options {
 const CONNECTIONS: usize = 32;
 /// Kills are over after this share of the time, so that one life is long enough to look for growth.
 const KILLS_SHARE: f64 = 0.3;
+/// How long the most that it takes is measured.
+const KNEE_TIME: Duration = Duration::from_secs(20);
 /// The window of duplicates takes memory until it is full.
 const DEDUPE_WINDOW: u64 = 60;
 /// What descriptors may differ by: those of connections that come and go.
@@ -41,15 +47,32 @@ fn descriptors(collector: &Collector) -> Result<usize, Failure> {
     Ok(fs::read_dir(format!("/proc/{}/fd", collector.child.pid()))?.count())
 }
 
+/// Events a second that it takes when more are always waiting.
+fn most(client: &mut Client, collector: &Collector) -> Result<f64, Failure> {
+    let plan = Plan {
+        pay: true,
+        ..Plan::new(Pace::Closed, Stop::After(KNEE_TIME))
+    };
+    Ok(client.run(collector.address, &plan)?.per_second())
+}
+
 pub(crate) fn run(soak: &mut Soak, options: &Options) -> Result<(), Failure> {
     let mut fake = fake(1000)?;
-    let settings = fake
+    let group = Group::default().cores(options.cores)?;
+    let mut settings = fake
         .takes(TABLE, Settings::default())
         .with("DEDUPE__WINDOW", DEDUPE_WINDOW)
         .with("WRITERS__BQ__ANSWER_TIMEOUT", 2)
         .with("DELIVERY__BACKOFF_MAX", 2);
+    settings.wrapper = group.wrapper(None);
     let mut client = soak.client(CONNECTIONS)?;
     let mut collector = soak.start(&settings)?;
+    let most = most(&mut client, &collector)?;
+    let rate = most * options.load;
+    println!(
+        "{most:.0} events/s at most with {} cores; load {rate:.0} events/s",
+        options.cores
+    );
     let (mut sizes, mut files) = (Vec::new(), Vec::new());
     let (mut faults, mut kills) = (0, 0);
     let begun = Instant::now();
@@ -63,10 +86,7 @@ pub(crate) fn run(soak: &mut Soak, options: &Options) -> Result<(), Failure> {
     while begun.elapsed() < end {
         let plan = Plan {
             pay: true,
-            ..Plan::new(
-                Pace::Open(options.rate),
-                Stop::After(Duration::from_secs(1)),
-            )
+            ..Plan::new(Pace::Open(rate), Stop::After(Duration::from_secs(1)))
         };
         let summary = client.run(collector.address, &plan)?;
         if summary.other > 0 {
