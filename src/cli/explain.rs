@@ -204,7 +204,13 @@ fn columns(text: &mut String, path: &str, value: &Value) {
 /// A value as it is read: a text without its quotes, and without what a terminal would obey.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.escape_debug().to_string(),
+        Value::String(text) => {
+            let shown = |sign: char| match sign {
+                '\'' | '"' | '\\' => sign.to_string(),
+                sign => sign.escape_debug().to_string(),
+            };
+            text.chars().map(shown).collect()
+        }
         value => value.to_string(),
     }
 }

@@ -17,7 +17,7 @@ mod referrer;
 pub use channel::{ChannelGroup, Source, channel_group};
 pub use lists::{BadList, Kind, Lists, Site};
 
-use campaign::Campaign;
+pub(super) use campaign::Campaign;
 use referrer::{Domains, Referrer};
 
 /// What an event says of its page.

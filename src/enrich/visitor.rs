@@ -35,24 +35,22 @@ impl Enricher {
         sessions.map_or_else(Ongoing::default, |sessions| sessions.ongoing(visit, cookie))
     }
 
-    /// Puts an enriched event into its session, which may begin with it. The rows that are to be added before it, in order. Nothing happens where
-    /// storage is denied or no sessions are kept.
+    /// Puts an enriched event into its session, which may begin with it. How the session stands once the event is kept, and the rows that are to be
+    /// added before it, in order. Nothing happens where storage is denied or no sessions are kept.
     pub fn session(
         &self,
         event: &mut Event,
         visit: &Visit<'_>,
-        ongoing: &mut Ongoing,
+        ongoing: &Ongoing,
         explanation: &mut Explanation,
-    ) -> Vec<Event> {
-        let Some(sessions) = &self.sessions else {
-            return Vec::new();
-        };
+    ) -> Option<(Ongoing, Vec<Event>)> {
+        let sessions = self.sessions.as_ref()?;
         if !self.allows_storage(event, visit) {
-            return Vec::new();
+            return None;
         }
         let lists = self.lists();
         let group = |source: Source<'_>| channel_group(source, &lists).name();
-        sessions.follow(event, visit, ongoing, &group, explanation)
+        Some(sessions.follow(event, visit, ongoing, &group, explanation))
     }
 
     /// The session's cookie after the events of a request; `None` if there is none to set.

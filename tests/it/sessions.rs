@@ -175,6 +175,41 @@ async fn the_events_of_an_array_follow_each_other() {
     assert_eq!(told, expected);
 }
 
+/// Of who comes with events of which one is wrong, the others begin the session: the answer says who they are all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_some_tells_who_it_was() {
+    let writer = memory("a");
+    let collector = Builder::new()
+        .to(&writer)
+        .set("SESSION__KEYS", KEYS)
+        .set("HTTP__MAX_BODY_BYTES", "20MiB")
+        .set("HTTP__MAX_INFLATED_BYTES", "20MiB")
+        .start()
+        .await;
+    let wrong = r#"{"event_name":""}"#;
+    let none = send(&collector, "", &format!("[{wrong},{wrong}]")).await;
+    assert_eq!((none.status, none.header("Set-Cookie")), (422, None));
+    let large = format!(
+        r#"{{"event_name":"large","event_params":{{"a":"{}"}}}}"#,
+        "x".repeat(9 << 20)
+    );
+    let body = format!(r#"[{wrong},{large},{{"event_name":"page_view"}}]"#);
+    let some = send(&collector, "", &body).await;
+    assert_eq!(some.status, 422);
+    let next = send(&collector, &jar(&some), r#"{"event_name":"next"}"#).await;
+    assert_eq!(next.status, 200);
+    collector.stop().await;
+    let rows = rows(&writer);
+    let names: Vec<_> = rows.iter().map(|row| row["event_name"].as_str()).collect();
+    let expected = ["first_visit", "session_start", "page_view", "next"].map(Some);
+    assert_eq!(names, expected);
+    let who: BTreeSet<_> = rows
+        .iter()
+        .map(|row| row["user_pseudo_id"].to_string() + &param(row, "ga_session_id").to_string())
+        .collect();
+    assert_eq!(who.len(), 1, "{who:?}");
+}
+
 /// What is added never makes the client's event fail, nor is it counted where nothing is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn added_rows_share_the_fate_of_their_event() {

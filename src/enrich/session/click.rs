@@ -1,9 +1,10 @@
 //! What brought a visitor to the site, as a session remembers it: `collected_traffic_source`, small enough for a cookie.
 
 use prost::Message;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3;
 
-use super::super::{prefix, text_param, url};
+use super::super::traffic_source::Campaign;
+use super::super::{prefix, text_param};
 use crate::schema::Event;
 
 /// Longest value that is remembered, in bytes.
@@ -80,29 +81,14 @@ impl Click {
 
 /// The campaign in the page's address: a hash of its parameters and click ids.
 fn campaign(event: &Event) -> Option<u64> {
-    let location = text_param(event, "page_location")?;
-    let mut found: Vec<String> = url::parameters(location)
-        .filter(|(key, _)| {
-            key.get(..4)
-                .is_some_and(|start| start.eq_ignore_ascii_case("utm_"))
-        })
-        .map(|(key, value)| format!("{}={value}\n", key.to_ascii_lowercase()))
-        .collect();
-    let click_ids = event
-        .collector
-        .as_ref()
-        .map_or(&[][..], |collector| &collector.click_ids);
-    for click_id in click_ids {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        found.push(format!(
-            "{}={}\n",
-            text(&click_id.key),
-            text(&click_id.value)
-        ));
+    let campaign = Campaign::of(text_param(event, "page_location")?);
+    let mut found = campaign.found().peekable();
+    found.peek()?;
+    let mut hash = Xxh3::new();
+    for (name, value) in found {
+        for text in [name, "=", value, "\n"] {
+            hash.update(text.as_bytes());
+        }
     }
-    if found.is_empty() {
-        return None;
-    }
-    found.sort_unstable();
-    Some(xxh3_64(found.concat().as_bytes()))
+    Some(hash.digest())
 }

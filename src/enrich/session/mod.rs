@@ -2,7 +2,7 @@
 //!
 //! A session ends after a pause, or when a new campaign brings the visitor. No instance remembers anything, so what a new session is
 //! called must follow from what parallel requests share: its id is a hash of the visitor's id, the previous session's number and the visitor's last activity
-//! before it, never of the clock. A session that the client keeps itself counts as it is.
+//! before it, not of the clock (but of the day, where no activity is known). A session that the client keeps itself counts as it is.
 //!
 //! Requests of a visitor whom nothing tells yet share nothing: they are different visitors. Whether cookies may be used at all is decided
 //! by `consent`, which row is made in a session's name by [`rows`].
@@ -152,24 +152,26 @@ impl Sessions {
         Some(cookie::write(self.keys.first()?, visit, state))
     }
 
-    /// Puts an event, all else of which is filled in, into its session. The rows that are to be added before it.
+    /// Puts an event, all else of which is filled in, into its session. How that stands once the event is kept, and the rows that
+    /// are to be added before it.
     pub(super) fn follow(
         &self,
         event: &mut Event,
         visit: &Visit<'_>,
-        ongoing: &mut Ongoing,
+        ongoing: &Ongoing,
         group: Group<'_>,
         explanation: &mut Explanation,
-    ) -> Vec<Event> {
+    ) -> (Ongoing, Vec<Event>) {
         let now = event.event_timestamp.unwrap_or(visit.received_at.0);
         let clients = whole_param(event, SESSION_ID);
         let has_page = text_param(event, "page_location").is_some();
         let click = Click::of(event, now);
-        let earlier = ongoing.state.take();
+        let earlier = ongoing.state.as_ref();
         let is_first_visit = earlier.is_none() && self.is_first_visit(visit, now);
 
-        let began = self.begins(earlier.as_ref(), clients, click.as_ref(), now);
-        let mut state = match (began, earlier.clone()) {
+        let unknown_on = earlier.is_none().then(|| day(now));
+        let began = self.begins(earlier, clients, click.as_ref(), now);
+        let mut state = match (began, earlier.cloned()) {
             (None, Some(mut state)) => {
                 state.adopt(click, has_page);
                 state
@@ -178,17 +180,23 @@ impl Sessions {
         };
         state.follow(event, has_page, now);
         columns::fill(event, &state, group);
-        explanation.step(|| explained(event, earlier.as_ref(), began, self.config.pause));
+        explanation.step(|| explained(event, earlier, began, self.config.pause));
 
         // A client that keeps its sessions says itself when they begin; a crawler begins one with each page.
         let adds = self.config.adds_rows && began.is_some() && clients.is_none() && !is_bot(event);
+        let which = rows::Which {
+            number: state.number,
+            day: unknown_on,
+        };
         let added = match adds {
-            true => rows::of(event, visit, state.number, is_first_visit),
+            true => rows::of(event, visit, &which, is_first_visit),
             false => Vec::new(),
         };
-        ongoing.state = Some(state);
-        ongoing.is_followed = true;
-        added
+        let ongoing = Ongoing {
+            state: Some(state),
+            is_followed: true,
+        };
+        (ongoing, added)
     }
 
     /// Whether an event begins a session, and why.
@@ -234,7 +242,7 @@ impl State {
     ) -> Self {
         let (number, last) = earlier
             .as_ref()
-            .map_or((0, 0), |earlier| (earlier.number, earlier.last));
+            .map_or((0, day(now)), |earlier| (earlier.number, earlier.last));
         let clients_number = clients.and_then(|_| whole_param(event, SESSION_NUMBER));
         let (first_touch, first_click, last_click) = match earlier {
             Some(earlier) => {
@@ -290,6 +298,12 @@ impl State {
             || name == "purchase"
             || Micros(now).since(Micros(self.began)) >= ENGAGED_AFTER;
     }
+}
+
+/// The beginning of the day (UTC).
+fn day(now: i64) -> i64 {
+    const DAY: i64 = 86_400_000_000;
+    now - now.rem_euclid(DAY)
 }
 
 /// The id of the session after this one: ten digits, as many as GA4's have, but no time.

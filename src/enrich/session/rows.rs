@@ -24,11 +24,18 @@ const PARAMS: [&str; 9] = [
     SESSION_ENGAGED,
 ];
 
+/// Which of the visitor's sessions begins.
+pub(super) struct Which {
+    pub(super) number: i64,
+    /// The day, where no earlier session was known: without it everybody who keeps no cookies would have one number 1 for ever.
+    pub(super) day: Option<i64>,
+}
+
 /// The rows in the order in which they belong before the event.
 pub(super) fn of(
     event: &Event,
     visit: &Visit<'_>,
-    number: i64,
+    which: &Which,
     is_first_visit: bool,
 ) -> Vec<Event> {
     let names: &[&str] = match is_first_visit {
@@ -38,7 +45,7 @@ pub(super) fn of(
     let is_sent = |name: &&&str| event.event_name.as_deref() != Some(**name);
     let row = |name: &&str| Event {
         event_name: Some((*name).to_owned()),
-        event_id: Some(id(visit, number, name).to_string()),
+        event_id: Some(id(visit, which, name).to_string()),
         ..begun(event)
     };
     names.iter().filter(is_sent).map(row).collect()
@@ -86,9 +93,13 @@ fn begun(event: &Event) -> Event {
     }
 }
 
-/// UUID v5 of stream, visitor, number of the session, and name. None of them holds a line break.
-fn id(visit: &Visit<'_>, number: i64, name: &str) -> Uuid {
+/// UUID v5 of stream, visitor, session and name. None of them holds a line break.
+fn id(visit: &Visit<'_>, which: &Which, name: &str) -> Uuid {
     let (stream_id, user) = (&visit.stream_id, &visit.user_pseudo_id);
-    let text = format!("{stream_id}\n{user}\n{number}\n{name}");
+    let Which { number, day } = which;
+    let mut text = format!("{stream_id}\n{user}\n{number}\n{name}");
+    if let Some(day) = day {
+        text += &format!("\n{day}");
+    }
     Uuid::new_v5(&NAMESPACE, text.as_bytes())
 }

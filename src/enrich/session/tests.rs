@@ -89,16 +89,33 @@ impl Done {
     }
 }
 
-fn send(enricher: &Enricher, visit: &Visit<'_>, cookie: Option<&str>, mut row: Event) -> Done {
+fn send(enricher: &Enricher, visit: &Visit<'_>, cookie: Option<&str>, row: Event) -> Done {
+    let mut done = send_all(enricher, visit, cookie, vec![row]);
+    done.pop().unwrap()
+}
+
+/// A request with several events. The cookie is that of the answer to all of them.
+fn send_all(
+    enricher: &Enricher,
+    visit: &Visit<'_>,
+    cookie: Option<&str>,
+    rows: Vec<Event>,
+) -> Vec<Done> {
     let explanation = &mut Explanation::unasked();
-    enricher.event(&mut row, visit, None, explanation);
     let mut ongoing = enricher.ongoing(visit, cookie);
-    let added = enricher.session(&mut row, visit, &mut ongoing, explanation);
-    Done {
-        cookie: enricher.session_cookie(visit, &ongoing),
-        row,
-        added,
+    let mut all = Vec::new();
+    for mut row in rows {
+        enricher.event(&mut row, visit, None, explanation);
+        let followed = enricher.session(&mut row, visit, &ongoing, explanation);
+        let (kept, added) = followed.unwrap_or((ongoing, Vec::new()));
+        ongoing = kept;
+        all.push(Done {
+            cookie: enricher.session_cookie(visit, &ongoing),
+            row,
+            added,
+        });
     }
+    all
 }
 
 #[test]
@@ -178,6 +195,45 @@ fn the_source_may_come_with_the_page_after_the_first_event() {
     assert_eq!((second.id(), second.added().len()), (first.id(), 0));
     assert_eq!(second.last_click()[0], Some("n"));
     assert_eq!(second.first_source()[0], Some("n"));
+}
+
+#[test]
+fn a_campaign_is_told_by_the_parameters_that_count() {
+    let enricher = enricher(&[KEY]);
+    let first = send(
+        &enricher,
+        &visit(TAG, MORNING),
+        None,
+        page("https://shop.test/?utm_source=n&utm_medium=email&gclid=x"),
+    );
+    for (query, number) in [
+        ("gclid=x&UTM_Medium=email&utm_source=n&utm_source=other", 1),
+        ("utm_source=n&utm_medium=%65mail&gclid=x&utm_unknown=1", 1),
+        ("utm_source=n&utm_medium=email&utm_term=&gclid=x", 1),
+        ("utm_source=n&utm_medium=email&gclid=y", 2),
+        ("utm_source=n&utm_medium=email", 2),
+        ("a=b", 1),
+    ] {
+        let location = page(&format!("https://shop.test/?{query}"));
+        let visit = visit(TAG, MORNING + SECOND);
+        let done = send(&enricher, &visit, first.cookie.as_deref(), location);
+        assert_eq!(done.number(), number, "{query}");
+    }
+}
+
+#[test]
+fn who_keeps_no_session_has_one_a_day() {
+    let enricher = enricher(&[KEY]);
+    let at = |time| send(&enricher, &visit("mine", time), None, event("a", &[]));
+    let first = at(MORNING);
+    let noon = at(MORNING + 4 * 60 * MINUTE);
+    assert_eq!(noon.id(), first.id());
+    let start = |done: &Done| done.added[0].event_id.clone();
+    assert_eq!(start(&noon), start(&first), "told to be the same");
+    let tomorrow = at(MORNING + 24 * 60 * MINUTE);
+    assert_eq!(tomorrow.number(), 1);
+    assert_ne!(tomorrow.id(), first.id());
+    assert_ne!(start(&tomorrow), start(&first));
 }
 
 #[test]
@@ -462,12 +518,13 @@ fn the_cookie_fits_whatever_the_campaign_is() {
     assert_eq!(again.id(), done.id(), "cut values are told to be the same");
 }
 
-/// What a visitor does at once: so many requests in parallel, from a page with a campaign or without one.
+/// What a visitor does at once: so many requests in parallel, each with so many events, from a page with a campaign or without one.
 #[derive(Clone, Debug)]
 struct Moment {
     pause_minutes: i64,
     campaign: Option<u8>,
     requests: usize,
+    events: usize,
 }
 
 /// How chance has it: which instance takes a request, in which order requests and their answers come.
@@ -483,11 +540,13 @@ fn a_day() -> impl Strategy<Value = Vec<Moment>> {
         prop_oneof![3 => 0_i64..20, 2 => 25..29_i64, 2 => 31_i64..200],
         prop_oneof![3 => Just(None), 2 => (0_u8..3).prop_map(Some)],
         1_usize..6,
+        1_usize..4,
     );
-    let moment = moment.prop_map(|(pause_minutes, campaign, requests)| Moment {
+    let moment = moment.prop_map(|(pause_minutes, campaign, requests, events)| Moment {
         pause_minutes,
         campaign,
         requests,
+        events,
     });
     proptest::collection::vec(moment, 1..20)
 }
@@ -530,18 +589,22 @@ fn replay(instances: &[Enricher], day: &[Moment], chance: Option<&Chance>) -> Se
             let instance = chance.map_or(0, |chance| chance.instances[number]);
             // They come within some milliseconds.
             let at = now + i64::try_from(number % 7).unwrap() * 1000;
-            let done = send(
+            let done = send_all(
                 &instances[instance % instances.len()],
                 &visit(TAG, at),
                 cookie.as_deref(),
-                page(&location),
+                vec![page(&location); moment.events],
             );
-            found.push((number, done.number(), done.id()));
-            added.extend(done.added.iter().map(|row| row.event_id.clone().unwrap()));
+            for done in &done {
+                found.push((number, done.number(), done.id()));
+                added.extend(done.added.iter().map(|row| row.event_id.clone().unwrap()));
+            }
+            let set = done.last().unwrap().cookie.clone();
             match chance {
-                Some(chance) => answers.push((chance.answers[number], done.cookie)),
+                // Only the last answer tells: the others might as well be lost.
+                Some(chance) => answers.push((chance.answers[number], set)),
                 // One after the other: each request knows the answer to the one before.
-                None => cookie = done.cookie,
+                None => cookie = set,
             }
         }
         answers.sort();

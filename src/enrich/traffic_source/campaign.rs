@@ -90,13 +90,13 @@ const KNOWN: [Known; 26] = [
 
 /// The values of the known parameters of an address.
 #[derive(Debug, Default)]
-pub(super) struct Campaign<'u> {
+pub(in crate::enrich) struct Campaign<'u> {
     utm: [Option<Cow<'u, str>>; UTM.len()],
     click_ids: [Option<Cow<'u, str>>; KNOWN.len()],
 }
 
 impl<'u> Campaign<'u> {
-    pub(super) fn of(location: &'u str) -> Self {
+    pub(in crate::enrich) fn of(location: &'u str) -> Self {
         let mut campaign = Self::default();
         for (key, value) in url::parameters(location) {
             let key = url::decode(key);
@@ -148,7 +148,7 @@ impl<'u> Campaign<'u> {
     }
 
     /// All parameters that were found, by name.
-    pub(super) fn found(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub(in crate::enrich) fn found(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let utm = UTM.iter().copied().zip(&self.utm);
         let click_ids = KNOWN.iter().map(|known| known.name).zip(&self.click_ids);
         utm.chain(click_ids)

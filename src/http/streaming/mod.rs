@@ -33,7 +33,7 @@ mod validate;
 pub use explain::explain;
 
 use payload::{FieldFault, Parsed, Payloads};
-use rows::Rows;
+use rows::{Row, Rows};
 
 /// Longest stream id.
 const MAX_STREAM_ID_BYTES: usize = 128;
@@ -64,10 +64,10 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Result<
         Ok(posted) => posted,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let cookies = store(&shared, &head, &sender, payloads).await?;
+    let (cookies, stored) = store(&shared, &head, &sender, payloads).await;
     let json = HeaderValue::from_static("application/json");
-    let response = ([(header::CONTENT_TYPE, json)], r#"{"status":"ok"}"#).into_response();
-    Ok(with_cookies(response, cookies))
+    let ok = || ([(header::CONTENT_TYPE, json)], r#"{"status":"ok"}"#).into_response();
+    Ok(with_cookies(stored.map(|()| ok()), cookies))
 }
 
 /// `GET`: the tag's GET mode, and pixels in pages that run no scripts.
@@ -88,12 +88,13 @@ async fn receive_pixel(
         Ok(queried) => queried,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let cookies = store(&shared, &head, &sender, payloads).await?;
+    let (cookies, stored) = store(&shared, &head, &sender, payloads).await;
     let headers = [
         (header::CONTENT_TYPE, "image/gif"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok(with_cookies((headers, PIXEL).into_response(), cookies))
+    let pixel = || (headers, PIXEL).into_response();
+    Ok(with_cookies(stored.map(|()| pixel()), cookies))
 }
 
 /// Counts a request that was refused before its events were.
@@ -104,25 +105,27 @@ fn refused(shared: &Shared, error: Error) -> Error {
     error
 }
 
-fn with_cookies(mut response: Response, cookies: SetCookies) -> Response {
+fn with_cookies(stored: Result<Response, Error>, cookies: SetCookies) -> Response {
+    let mut response = stored.unwrap_or_else(IntoResponse::into_response);
     cookies.add_to(response.headers_mut());
     response
 }
 
-/// Stores all events. The cookies by which the browser is to be told again; none where it forbids that.
+/// Stores all events. The cookies by which the browser is to be told again, if any event was stored: none where it forbids that. And
+/// whether all were.
 async fn store(
     shared: &Shared,
     head: &Parts,
     sender: &Sender,
     payloads: Payloads,
-) -> Result<SetCookies, Error> {
+) -> (SetCookies, Result<(), Error>) {
     shared.senders.sent(sender, payloads.len());
     let visit = extract::visit(shared, stream_id(head), head);
     let may_remember = payloads
         .iter()
         .all(|parsed| shared.enricher.allows_storage(&parsed.event, &visit));
     let mut rows = Rows::of(&shared.enricher, head, &visit);
-    // Told before anything is awaited; set only if all is well then.
+    // Told before anything is awaited; set only if something is stored then.
     let cookies = |rows: &Rows<'_>| {
         let session = rows.session();
         let session = session
@@ -138,8 +141,10 @@ async fn store(
             shared.ledger.received(1);
             let answer = append(shared, &visit, &mut rows, parsed);
             let cookies = cookies(&rows);
-            settled(answer).await.map_err(|fault| fault.of_one())?;
-            return Ok(cookies);
+            return match settled(answer).await {
+                Ok(()) => (cookies, Ok(())),
+                Err(fault) => (SetCookies::default(), Err(fault.of_one())),
+            };
         }
         Payloads::Many(all) => {
             shared.ledger.received(all.len() as u64);
@@ -150,17 +155,21 @@ async fn store(
             (answers, cookies(&rows))
         }
     };
-    let mut faults = Vec::new();
+    let (mut faults, count) = (Vec::new(), answers.len());
     for (index, answer) in answers.into_iter().enumerate() {
         if let Err(fault) = settled(answer).await {
             faults.push((index, fault));
         }
     }
-    if faults.is_empty() {
-        Ok(cookies)
-    } else {
-        Err(Fault::of_some(faults))
-    }
+    let cookies = match faults.len() < count {
+        true => cookies,
+        false => SetCookies::default(),
+    };
+    let stored = match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Fault::of_some(faults)),
+    };
+    (cookies, stored)
 }
 
 /// The last segment of the path, be there a slash at its end or not.
@@ -311,7 +320,11 @@ fn append(
         event_key(&visit.stream_id, name, id)
     };
     let is_told_by_id = parsed.event_id_given;
-    let (event, added) = rows.of_event(parsed, &mut Explanation::unasked());
+    let Row {
+        event,
+        added,
+        session,
+    } = rows.of_event(parsed, &mut Explanation::unasked());
     if shared.enricher.is_filtered(&event) {
         shared.intake.filtered(&origin);
         return Ok(None);
@@ -333,12 +346,12 @@ fn append(
         encoded.shrink_to(SCRATCH_BYTES);
         appended
     });
-    appended
-        .map(Some)
-        .map_err(|not_appended| match not_appended {
-            NotAppended::TooLarge => Fault::TooLarge,
-            NotAppended::Refused(refused) => Fault::Refused(refused),
-        })
+    let with = appended.map_err(|not_appended| match not_appended {
+        NotAppended::TooLarge => Fault::TooLarge,
+        NotAppended::Refused(refused) => Fault::Refused(refused),
+    })?;
+    rows.kept(session);
+    Ok(Some(with))
 }
 
 /// The scratch buffer keeps this much between events.

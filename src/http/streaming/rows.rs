@@ -23,6 +23,16 @@ pub(super) struct Rows<'r> {
     session: Option<(String, Ongoing)>,
 }
 
+/// What an event becomes.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) event: Box<Event>,
+    /// The rows that belong before it.
+    pub(super) added: Vec<Event>,
+    /// How the session stands once it is kept, if it is in one.
+    pub(super) session: Option<Ongoing>,
+}
+
 impl<'r> Rows<'r> {
     pub(super) fn of(enricher: &'r Enricher, head: &'r Parts, visit: &'r Visit<'r>) -> Self {
         Self {
@@ -33,27 +43,39 @@ impl<'r> Rows<'r> {
         }
     }
 
-    /// The row of an event, and the rows that belong before it.
-    pub(super) fn of_event(
-        &mut self,
-        parsed: Parsed,
-        explanation: &mut Explanation,
-    ) -> (Box<Event>, Vec<Event>) {
+    /// The row of an event.
+    pub(super) fn of_event(&mut self, parsed: Parsed, explanation: &mut Explanation) -> Row {
         let (enricher, visit) = (self.enricher, self.visit);
         let mut event = parsed.event;
         let with_hints = parsed.hints.as_deref().map(|hints| visit.with_hints(hints));
         let hinted = with_hints.as_ref().unwrap_or(visit);
         enricher.event(&mut event, hinted, parsed.client_timestamp, explanation);
-        if !enricher.keeps_sessions() || !enricher.allows_storage(&event, visit) {
-            return (event, Vec::new());
+        let mut row = Row {
+            event,
+            added: Vec::new(),
+            session: None,
+        };
+        if enricher.keeps_sessions() && enricher.allows_storage(&row.event, visit) {
+            let (_, ongoing) = self.session.get_or_insert_with(|| {
+                let name = cookie::session(&visit.stream_id);
+                let ongoing = enricher.ongoing(visit, cookie::sent(&self.head.headers, &name));
+                (name, ongoing)
+            });
+            if let Some((session, added)) =
+                enricher.session(&mut row.event, visit, ongoing, explanation)
+            {
+                row.added = added;
+                row.session = Some(session);
+            }
         }
-        let (_, ongoing) = self.session.get_or_insert_with(|| {
-            let name = cookie::session(&visit.stream_id);
-            let ongoing = enricher.ongoing(visit, cookie::sent(&self.head.headers, &name));
-            (name, ongoing)
-        });
-        let added = enricher.session(&mut event, visit, ongoing, explanation);
-        (event, added)
+        row
+    }
+
+    /// The session after an event that is kept. One that is not begins no session, so that its next sending does.
+    pub(super) fn kept(&mut self, session: Option<Ongoing>) {
+        if let (Some((_, ongoing)), Some(session)) = (&mut self.session, session) {
+            *ongoing = session;
+        }
     }
 
     /// Name and value of the session's cookie after these events, if there is one to set. Not where the browser has many

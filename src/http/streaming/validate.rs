@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::payload::{Parsed, Payloads};
-use super::rows::Rows;
+use super::rows::{Row, Rows};
 use super::{Shared, checked_stream_id, payloads, query_payloads};
 use crate::enrich::explain::Explanation;
 use crate::http::{Detail, Error, body, extract};
@@ -123,7 +123,12 @@ fn row(rows: &mut Rows<'_>, parsed: Parsed, is_explained: bool) -> Value {
         true => Explanation::asked(),
         false => Explanation::unasked(),
     };
-    let (event, added) = rows.of_event(parsed, &mut explanation);
+    let Row {
+        event,
+        added,
+        session,
+    } = rows.of_event(parsed, &mut explanation);
+    rows.kept(session);
     let row = written(&event);
     let warnings = row.pointer("/collector/warnings").cloned();
     let mut answer = json!({"row": row, "warnings": warnings.unwrap_or_else(|| json!([]))});
