@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use bytes::Bytes;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -63,10 +64,10 @@ pub(super) fn list(table: &Table, query: &str, shown: usize) -> Result<Value, Re
         Some(wanted) => select(&all, &wanted.split(',').collect::<Vec<_>>())?,
     };
     let read = table.chunks.iter().flat_map(|chunk| {
-        let read = |row| row::read(&chunk.plan, row).expect("an unchecked row is bad");
-        chunk.rows.iter().map(move |row| read(row).values)
+        let read = |row: Bytes| row::read(&chunk.plan, &row).expect("an unchecked row is bad");
+        chunk.rows().into_iter().map(move |row| read(row).values)
     });
-    let total: usize = table.chunks.iter().map(|chunk| chunk.rows.len()).sum();
+    let total: usize = table.chunks.iter().map(|chunk| chunk.len()).sum();
     let total = total.min(shown);
     let (mut rows, mut bytes) = (Vec::new(), 0);
     for row in read.take(total).skip(start).take(most) {

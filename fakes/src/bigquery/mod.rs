@@ -2,13 +2,14 @@
 //!
 //! It refuses what BigQuery's documentation says is refused, and where that leaves room it is the strict one; what was
 //! never seen at the real service is said where it is decided. Faults are set by the test (`fault`). Rows are kept as
-//! they came and decoded when they are asked for, so that it takes more than a collector can send.
+//! they came, packed, and decoded when they are asked for, so that it takes more than a collector can send.
 //!
 //! `server` sockets, `grpc` and `rest` the two interfaces, `append` a connection that appends, `session` and `judgement`
-//! how its requests are judged, `plan` and `row` how rows are read, `table`, `layout`, `schema` and `stream` what there is, `listing` rows as REST
+//! how its requests are judged, `plan` and `row` how rows are read, `table`, `chunk`, `layout`, `schema` and `stream` what there is, `listing` rows as REST
 //! tells them.
 
 mod append;
+mod chunk;
 pub mod fault;
 mod grpc;
 mod judgement;
@@ -29,6 +30,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -134,8 +136,9 @@ impl BigQuery {
         let chunks = table.iter().flat_map(|table| &table.chunks);
         chunks
             .flat_map(|chunk| {
-                let read = |row| row::read(&chunk.plan, row).expect("an unchecked row is bad");
-                chunk.rows.iter().map(move |row| read(row).values)
+                let read =
+                    |row: Bytes| row::read(&chunk.plan, &row).expect("an unchecked row is bad");
+                chunk.rows().into_iter().map(move |row| read(row).values)
             })
             .collect()
     }
@@ -147,8 +150,8 @@ impl BigQuery {
         let chunks = table.iter().flat_map(|table| &table.chunks);
         chunks
             .flat_map(|chunk| {
-                let rows = chunk.rows.iter();
-                rows.filter_map(|row| row::text(&chunk.plan, row, column))
+                let rows = chunk.rows().into_iter();
+                rows.filter_map(|row| row::text(&chunk.plan, &row, column))
             })
             .collect()
     }
@@ -164,7 +167,7 @@ impl BigQuery {
         let state = self.fake.lock();
         let table = state.tables.get(&TableName::parse(name));
         let chunks = table.iter().flat_map(|table| &table.chunks);
-        chunks.map(|chunk| chunk.rows.len()).sum()
+        chunks.map(|chunk| chunk.len()).sum()
     }
 
     /// Names of the streams that clients made.

@@ -22,7 +22,7 @@ pub(super) enum Mismatch {
 }
 
 /// How a message is read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Plan {
     /// In the order of the table's columns.
     pub fields: Vec<Field>,

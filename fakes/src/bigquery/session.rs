@@ -15,13 +15,13 @@ use super::append::taken_over;
 use super::judgement::{No, check_offset, check_rows, no_inside};
 use super::plan::{Mismatch, Plan};
 
+use super::chunk::Chunk;
 use super::state::State;
 use super::storage::append_rows_request::Rows;
 use super::storage::append_rows_response::{AppendResult, Response};
 use super::storage::storage_error::StorageErrorCode as Cause;
 use super::storage::{AppendRowsRequest, AppendRowsResponse, TableSchema};
 use super::stream::StreamName;
-use super::table::Chunk;
 
 /// A request must stay below this.
 const MAX_REQUEST: usize = 10_000_000;
@@ -102,7 +102,7 @@ impl Session {
         state.written_rows += rows.len() as u64;
         let table = state.tables.get_mut(&name.table);
         let table = table.ok_or_else(|| Status::internal("the table was there"))?;
-        table.chunks.push(Chunk { plan, rows });
+        table.chunks.push(Chunk::new(plan, &rows));
         let result = AppendResult { offset };
         Ok(AppendRowsResponse {
             response: Some(Response::AppendResult(result)),

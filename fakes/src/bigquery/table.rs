@@ -8,11 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::chunk::Chunk;
 use super::layout::{check_layout, check_texts};
-use super::plan::Plan;
 use super::refusal::Refusal;
 use super::schema::{self, Column};
 
@@ -88,13 +87,6 @@ impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}.{}", self.project, self.dataset, self.table)
     }
-}
-
-/// Rows that were written together.
-#[derive(Debug)]
-pub(super) struct Chunk {
-    pub plan: Arc<Plan>,
-    pub rows: Vec<Bytes>,
 }
 
 /// A version of the columns.
@@ -230,7 +222,7 @@ impl Table {
     pub(super) fn resource(&self) -> Value {
         let mut resource = self.resource.clone();
         resource.insert("etag".to_owned(), json!(self.etag()));
-        let rows: usize = self.chunks.iter().map(|chunk| chunk.rows.len()).sum();
+        let rows: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
         resource.insert("numRows".to_owned(), json!(rows.to_string()));
         if let Some(fields) = resource
             .get_mut("schema")

@@ -15,7 +15,7 @@ use crate::bigquery::{TABLE, fake, finish};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// What waits in the log, MiB. The fake keeps all rows in memory.
+    /// What waits in the log, MiB. The fake keeps all rows, packed, in memory.
     #[arg(long, default_value_t = 1024)]
     mib: u64,
     /// Events a second meanwhile.
