@@ -7,7 +7,6 @@
 //! It gives nothing up by itself, except what an optional destination has fallen too far behind of:
 //! the assembler skips it where batches still go through, [`Delivery::run`] where none does.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,22 +24,11 @@ use crate::writer::{Batch, RowFault, WriteError, Writer};
 
 use super::assembler::{Assembled, Assembler, report_detached};
 use super::attribute::{attribute, without};
+use super::backoff::DeliveryConfig;
 use super::cursor::{Cursor, Cursors};
 use super::dead_letter::DeadLetter;
 use super::replayed::replayed_after;
-
-/// How a delivery deals with failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeliveryConfig {
-    /// First wait after a transient error; doubled each time, with jitter.
-    pub backoff: Duration,
-    /// Longest wait after a transient error.
-    pub backoff_max: Duration,
-    /// Wait after an error that only the operator can mend.
-    pub backoff_fatal: Duration,
-    /// How many records an optional destination may fall behind before it skips to the end; `None` for a required one.
-    pub max_lag: Option<NonZeroU64>,
-}
+use super::told::Told;
 
 /// Tells deliveries to come to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,45 +66,6 @@ pub struct Delivery {
     pub settled: watch::Sender<SequenceNumber>,
     /// When to come to an end.
     pub stop: watch::Receiver<Stop>,
-}
-
-/// How far a destination says it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// The last number of this log that it has; `None` if it remembers none.
-    pub position: Option<SequenceNumber>,
-    /// A number that it cannot have of this log: the log was rewound or cloned.
-    pub beyond: Option<SequenceNumber>,
-}
-
-impl Told {
-    /// Asks an open writer for its position under the `identities` of the log, newest first.
-    ///
-    /// # Errors
-    /// Those of the writer.
-    pub async fn by(
-        writer: &dyn Writer,
-        identities: &[LogId],
-        cursor: &Cursor,
-    ) -> Result<Self, WriteError> {
-        // Under older identities than the cursor's it has said all that it can say.
-        let last_heard = identities.iter().position(|id| *id == cursor.log_id);
-        let count = last_heard.map_or(identities.len(), |index| index + 1);
-        let most = cursor.unheard_since.map(SequenceNumber);
-        let (mut position, mut beyond) = (None, None);
-        for (age, id) in identities.iter().take(count).enumerate() {
-            position = position.max(writer.position(*id).await?);
-            // What came under an older identity behind its end came from a copy of the log, and is no matter of this one.
-            if age == 0 {
-                let furthest = writer.furthest(*id).await?;
-                beyond = furthest.filter(|furthest| most.is_some_and(|most| *furthest > most));
-            }
-        }
-        if let Some(most) = most {
-            position = position.map(|position: SequenceNumber| position.min(most));
-        }
-        Ok(Self { position, beyond })
-    }
 }
 
 /// Resolves when an optional destination is too far behind and has settled nothing for the longest backoff.
@@ -224,7 +173,7 @@ impl Delivery {
                 Err(error) => error,
             };
             self.counts.failed(&error);
-            let wait = self.wait_after(&error, failures);
+            let wait = self.config.wait_after(&error, failures);
             self.report(&error, 0, wait);
             failures += 1;
             if !self.pause(wait).await {
@@ -394,7 +343,7 @@ impl Delivery {
                 failures = 0;
                 continue;
             }
-            let wait = self.wait_after(&failed, failures);
+            let wait = self.config.wait_after(&failed, failures);
             self.report(&failed, batch.records.len(), wait);
             failures += 1;
             if !self.pause(wait).await {
@@ -505,27 +454,6 @@ impl Delivery {
             return;
         }
         tracing::warn!(destination, %error, rows, retry_in_ms, "destination did not take what it was given");
-    }
-
-    fn wait_after(&self, error: &WriteError, failures: u32) -> Duration {
-        match error {
-            WriteError::Transient {
-                retry_after: Some(wait),
-                ..
-            } => *wait,
-            WriteError::Transient {
-                retry_after: None, ..
-            }
-            | WriteError::Rejected(_) => {
-                let longest = self
-                    .config
-                    .backoff
-                    .saturating_mul(1 << failures.min(16))
-                    .min(self.config.backoff_max);
-                longest.mul_f64(0.5 + fastrand::f64() / 2.0)
-            }
-            WriteError::Fatal(_) => self.config.backoff_fatal,
-        }
     }
 
     /// Waits. False if there is no sense in waiting because the process stops.

@@ -7,6 +7,7 @@
 
 mod assembler;
 mod attribute;
+mod backoff;
 mod book;
 mod cursor;
 mod dead_letter;
@@ -20,8 +21,10 @@ mod receipt;
 mod release;
 mod replay;
 mod replayed;
+mod told;
 mod verdict;
 
+pub use backoff::DeliveryConfig;
 pub use book::{Book, Booked, Found, Page, PageFolder};
 pub use cursor::{Cursor, CursorFault, Cursors};
 pub use dead_letter::{
@@ -29,7 +32,7 @@ pub use dead_letter::{
     Letter, Letters,
 };
 pub use dedupe::{Dedupe, DedupeConfig, event_key};
-pub use delivery::{Delivery, DeliveryConfig, Stop, Told};
+pub use delivery::{Delivery, Stop};
 pub use fate::{Fate, Fates, NotFound, Searched};
 pub use forget::{files_of, forget};
 pub use intake::{Acknowledge, Intake, NotAppended, With};
@@ -39,4 +42,5 @@ pub use release::release_settled;
 pub use replay::{
     Journals, Replay, ReplayError, Replays, Selection, Sent, Source, Unfinished, Waiting,
 };
+pub use told::Told;
 pub use verdict::Verdicts;

@@ -249,6 +249,10 @@ async fn a_dead_letter_is_durable_before_its_cursor_moves() {
             &collector.folder.path().join("dead_letter"),
         );
         assert_eq!(letters, [1, 3], "seed {seed}");
+        eventually("all are settled", || {
+            collector.ledger.destinations()[0].pending() == 0
+        })
+        .await;
         let totals = collector.ledger.destinations()[0].totals();
         assert_eq!((totals.stored, totals.dead_lettered), (1, 2), "seed {seed}");
         collector.stop().await;

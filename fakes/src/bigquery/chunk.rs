@@ -17,7 +17,7 @@ pub(super) struct Chunk {
     count: usize,
     length: usize,
     /// Each with its length before it, compressed by zstd.
-    packed: Vec<u8>,
+    packed: Box<[u8]>,
 }
 
 impl Chunk {
@@ -27,11 +27,12 @@ impl Chunk {
             encode_varint(row.len() as u64, &mut plain);
             plain.extend_from_slice(row);
         }
+        let packed = zstd::bulk::compress(&plain, LEVEL).expect("memory is there");
         Self {
             plan,
             count: rows.len(),
             length: plain.len(),
-            packed: zstd::bulk::compress(&plain, LEVEL).expect("memory is there"),
+            packed: packed.into_boxed_slice(),
         }
     }
 
