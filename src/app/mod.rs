@@ -19,16 +19,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
 #[cfg(feature = "pubsub")]
 use crate::consume::Consumer;
-use crate::durable::{Disk, FileSystem, RealDisk};
+use crate::durable::{Disk, RealDisk};
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
 use crate::ledger::Ledger;
-use crate::log::{DiskLog, Log, MemoryLog};
-
+use crate::log::Log;
 use crate::pipeline::{
-    Acknowledge, Book, Cursors, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Replays, Sent,
-    Stop, Unfinished, Verdicts, release_settled,
+    Acknowledge, Book, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Replays, Sent, Stop,
+    Unfinished, Verdicts, release_settled,
 };
-use crate::schema::{LogId, SequenceNumber};
 use crate::writer::Writer;
 #[cfg(feature = "bigquery")]
 use crate::writer::bigquery;
@@ -37,6 +35,7 @@ mod book;
 mod dead_letters;
 mod destinations;
 mod devices;
+mod log;
 mod probe;
 mod reference;
 mod totals;
@@ -47,7 +46,8 @@ pub use reference::{Keeper, enricher};
 
 use book::Shelf;
 use dead_letters::DeadLetters;
-use destinations::{Asked, Parts, ask, delivery, report_orphans, target};
+use destinations::{Parts, delivery, report_orphans, target};
+use log::{LogCounts, check_file_system, open_log};
 use totals::Totals;
 
 /// The largest row that every destination takes; BigQuery's request limit decides.
@@ -487,63 +487,6 @@ async fn listen(
     Ok((address, server))
 }
 
-/// A sync proves something only where it reaches a disk.
-fn check_file_system(dir: &Path, acknowledge: Acknowledge) -> Result<(), StartError> {
-    RealDisk.create_dir_all(dir)?;
-    match FileSystem::of(dir)? {
-        FileSystem::Disk => {}
-        FileSystem::Memory if acknowledge == Acknowledge::Spooled => {
-            return Err(StartError::InMemory(dir.to_owned()));
-        }
-        other => tracing::warn!(
-            file_system = ?other,
-            dir = %dir.display(),
-            "the log lies on a file system that may forget what was synced"
-        ),
-    }
-    Ok(())
-}
-
-/// What is open once the destinations were asked.
-type OpenLog = (Arc<dyn Log>, Vec<LogId>, Option<Cursors>, Vec<Asked>);
-
-/// Opens the log and asks the destinations how far they are in it. A destination or a cursor ahead of the
-/// log means that the log was rewound or cloned: it goes on under a new identity, behind all numbers in use. So does a
-/// copy, beside which the first may give the same numbers.
-async fn open_log(
-    config: &Config,
-    targets: &[Target],
-    disk: &Arc<dyn Disk>,
-    clock: &Arc<dyn Clock>,
-) -> Result<OpenLog, StartError> {
-    let disk_config = match &config.log {
-        LogConfig::Disk(disk_config) => disk_config,
-        LogConfig::Memory { max_bytes } => {
-            let log: Arc<dyn Log> = Arc::new(MemoryLog::new(*max_bytes));
-            let identities = vec![log.id()];
-            let asked = ask(targets, &identities, SequenceNumber::ZERO, None).await?;
-            return Ok((log, identities, None, asked));
-        }
-    };
-    let (log, report) = DiskLog::open(disk_config.clone(), Arc::clone(disk), Arc::clone(clock))?;
-    tracing::info!(?report, "log opened");
-    let cursors = Cursors::open(Arc::clone(disk), &disk_config.dir.join("cursors"))?;
-    let end = *log.durable().borrow();
-    let mut asked = ask(targets, &log.identities(), end, Some(&cursors)).await?;
-    let told = asked.iter().filter_map(|asked| asked.told?.beyond);
-    let settled = cursors.all()?;
-    let settled = settled.iter().map(|cursor| SequenceNumber(cursor.position));
-    let ahead = told.chain(settled.filter(|position| *position > end)).max();
-    let is_copied = log.is_copied()?;
-    if let Some(used) = ahead.or(is_copied.then_some(end)) {
-        log.renew(used)?;
-        asked.iter_mut().for_each(|asked| asked.renewed(end));
-    }
-    log.settle_here()?;
-    let identities = log.identities();
-    Ok((Arc::new(log), identities, Some(cursors), asked))
-}
-
 /// Takes note of how far behind the destinations are, for ever.
 async fn watch_lag(ledger: Arc<Ledger>) {
     loop {
@@ -551,30 +494,6 @@ async fn watch_lag(ledger: Arc<Ledger>) {
             destination.note_lag(Instant::now());
         }
         tokio::time::sleep(LAG_INTERVAL).await;
-    }
-}
-
-/// What the ledger asks the log.
-struct LogCounts {
-    log: Arc<dyn Log>,
-    max_bytes: u64,
-}
-
-impl crate::ledger::LogCounts for LogCounts {
-    fn appended(&self) -> u64 {
-        self.log.appended()
-    }
-
-    fn failed(&self) -> u64 {
-        self.log.failed()
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.log.size_bytes()
-    }
-
-    fn max_bytes(&self) -> u64 {
-        self.max_bytes
     }
 }
 
