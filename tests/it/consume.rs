@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use googleapis_tonic_google_pubsub_v1::google::pubsub::v1::{PublishRequest, PubsubMessage};
+use real_streaming::durable::SimulatedDisk;
 use real_streaming::schema::LogId;
 use real_streaming::writer::Writer;
 use real_streaming::writer::pubsub::PubSubWriter;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::support::collector::{ids, memory, rows};
 use crate::support::process::{self, Process};
 use crate::support::pubsub::{Emulator, Fake, SUBSCRIPTION, TOPIC, config};
-use crate::support::{Builder, eventually, metrics, post};
+use crate::support::{Builder, eventually, every_sync_fails, metrics, post};
 use crate::writer_contract::batch;
 
 fn row(id: &str) -> String {
@@ -143,6 +144,28 @@ async fn at_the_end_what_is_not_stored_is_not_acknowledged() {
     collector.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(15));
     assert!(fake.acknowledged().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_made_durable_is_given_back() {
+    let fake = Fake::start().await;
+    let disk = Arc::new(SimulatedDisk::new());
+    let writer = memory("a");
+    let collector = Builder::new()
+        .consuming(&fake.host)
+        .on_disk(Arc::clone(&disk) as _)
+        .to(&writer)
+        .start()
+        .await;
+    disk.set_sync_fault(Some(every_sync_fails()), false);
+    fake.send("1", &row("1"));
+    eventually("it is given back", || fake.leases("1").contains(&0)).await;
+    assert!(fake.acknowledged().is_empty());
+    disk.set_sync_fault(None, false);
+    fake.send("1", &row("1"));
+    eventually("it is acknowledged", || !fake.acknowledged().is_empty()).await;
+    collector.stop().await;
+    assert_eq!(ids(&writer), ["1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,6 +138,10 @@ pub(super) fn taken_over() -> Status {
 
 fn answer(fake: &Fake, session: &mut Session, request: AppendRowsRequest) -> Reply {
     let mut state = fake.lock();
+    if state.is_unreachable {
+        // It came in before the connection was cut.
+        return Reply::Cut;
+    }
     let fault = state.meet(Call::Append);
     match fault {
         Some(Fault::Cut) => return Reply::Cut,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use real_streaming::durable::SimulatedDisk;
 use real_streaming::ledger::{DestinationTotals, IntakeTotals};
@@ -262,6 +263,31 @@ async fn counts_of_a_cursor_that_is_not_stored_are_not_booked() {
     let sums = stopped(collector, &table).await;
     assert_eq!(sums.total(true, "stored"), 1);
     assert_eq!(sums.total(true, "dead_lettered"), 2);
+}
+
+/// What a crash would make forgotten must not be in the table: it would be booked once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_not_stored_is_not_sent() {
+    let (rows, table) = (memory("a"), Arc::new(Table::default()));
+    let disk = Arc::new(Stubborn::new(SimulatedDisk::new(), "ledger"));
+    let collector = builder(&rows, &table)
+        .set("LEDGER__INTERVAL", "0.02")
+        .on_disk(Arc::clone(&disk) as Arc<_>)
+        .start()
+        .await;
+    let booked = || Sums::of(&table.distinct()).total(false, "appended");
+    post_to(&collector, "shop", &event("1")).await;
+    eventually("it is booked", || booked() == 1).await;
+    disk.refuse(true);
+    post_to(&collector, "shop", &event("2")).await;
+    all_delivered(&collector).await;
+    // Twenty times as long as it takes otherwise.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(booked(), 1);
+    disk.refuse(false);
+    eventually("the other one is booked, too", || booked() == 2).await;
+    let sums = stopped(collector, &table).await;
+    assert_eq!(sums.total(true, "stored"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
