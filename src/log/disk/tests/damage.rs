@@ -105,6 +105,19 @@ fn length(closed: bool, index: usize) -> usize {
         .len()
 }
 
+/// A power loss may keep the head of the last batch and not what it says is there: nobody was answered, so nothing is lost.
+#[test]
+fn a_last_batch_of_which_a_payload_is_missing_is_torn() {
+    let seen = with_damage(false, 2, "the last payload", |bytes| {
+        let payload = [27; 5 + 27];
+        let at = bytes
+            .windows(payload.len())
+            .rposition(|bytes| bytes == payload);
+        bytes[at.unwrap()..][..payload.len()].fill(0);
+    });
+    assert_eq!((seen.torn, seen.damaged, seen.alarmed), (3, 0, false));
+}
+
 #[test]
 fn an_undamaged_log_is_whole() {
     for closed in [true, false] {
