@@ -362,6 +362,22 @@ fn sorted_by_number(ids: &BTreeSet<String>) -> Vec<String> {
     ids
 }
 
+/// What follows a refused request goes where that should have gone: the stream goes on, nothing is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_does_not_end_its_stream() {
+    let bigquery = bigquery().await;
+    bigquery.poison("event_id", |id| id == "5");
+    let collector = collector(&bigquery, &folder()).await;
+    for rows in [0..10, 10..20] {
+        collector.takes(&array(rows)).await;
+        all_delivered(&collector).await;
+    }
+    assert_eq!(bigquery.streams().len(), 1);
+    collector.stop().await;
+    let others = (0..20).filter(|id| *id != 5).map(|id| id.to_string());
+    each_once(&bigquery, others, "a bad row");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_row_that_nobody_names_is_found_by_halving() {
     for is_exact in [true, false] {
