@@ -8,15 +8,17 @@ use jiff::tz::TimeZone;
 use real_streaming::clock::SystemClock;
 use real_streaming::durable::{Disk, RealDisk};
 use real_streaming::pipeline::DeliveryConfig;
-use real_streaming::schema;
-use real_streaming::writer::Writer;
+use real_streaming::schema::{self, LogId};
 use real_streaming::writer::bigquery::{BigQueryWriter, Config};
+use real_streaming::writer::{WriteError, Writer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::support::collector::{Collector, IMPATIENT};
 use crate::support::process::Process;
 use crate::support::{Builder, event, eventually, post};
+use crate::writer_contract::batch;
 use real_streaming_fakes::bigquery::BigQuery;
 use real_streaming_fakes::bigquery::fault::{Call, Fault, When};
 
@@ -376,6 +378,27 @@ async fn a_bad_row_does_not_end_its_stream() {
     collector.stop().await;
     let others = (0..20).filter(|id| *id != 5).map(|id| id.to_string());
     each_once(&bigquery, others, "a bad row");
+}
+
+/// Its place in the request is not that in the batch where the batch begins with rows that the table has already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_behind_rows_that_are_there_is_the_one_that_is_named() {
+    let bigquery = bigquery().await;
+    bigquery.poison("event_id", |id| id == "15");
+    let folder = folder();
+    let writer = writer(&bigquery, Some(&folder));
+    writer.open().await.expect("the table is made");
+    let log_id = LogId(Uuid::from_u128(1));
+    bigquery.fail(Call::Append, Fault::HideReply, When::Next(1));
+    let unanswered = writer.write(&batch(log_id, 1, 10)).await;
+    assert!(matches!(unanswered, Err(WriteError::Transient { .. })));
+    let refused = writer.write(&batch(log_id, 1, 20)).await;
+    let Err(WriteError::Rejected(faults)) = refused else {
+        panic!("{refused:?}");
+    };
+    let named: Vec<u64> = faults.iter().map(|fault| fault.sequence.0).collect();
+    assert_eq!(named, [15]);
+    writer.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
