@@ -65,4 +65,5 @@ mod signals;
 mod support;
 mod syscalls;
 mod visit;
+mod web;
 mod writer_contract;

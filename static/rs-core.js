@@ -1,0 +1,2 @@
+"use strict";(()=>{})();
+//# sourceMappingURL=rs-core.js.map

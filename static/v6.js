@@ -1,0 +1,2 @@
+"use strict";(()=>{})();
+//# sourceMappingURL=v6.js.map

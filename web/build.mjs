@@ -1,0 +1,48 @@
+// Builds what browsers run into ../static, or into the folder that is named.
+//
+//   node build.mjs [FOLDER]
+//
+// What is built is checked in, so that cargo alone can build the program; a test builds it again and compares.
+// The same sources give the same bytes wherever they are built. Another file is another entry of `bundles`.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const target = process.argv[2] ?? join(here, "../static");
+
+/** What each file is made of: where the source begins, and what is special about it. */
+const bundles = [
+  ...["rs-core", "rs", "v6"].map((name) => ({
+    out: `${name}.js`,
+    entry: `tracker/src/${name}.ts`,
+    // Browsers of 2018 and later run it. Names that end with an underscore are ours alone and become short.
+    options: { target: "es2018", mangleProps: /[^_]_$/ },
+  })),
+];
+
+for (const { out, entry, options } of bundles) {
+  const result = await build({
+    absWorkingDir: here,
+    entryPoints: [entry],
+    outfile: out,
+    bundle: true,
+    minify: true,
+    format: "iife",
+    charset: "utf8",
+    legalComments: "none",
+    sourcemap: "linked",
+    sourcesContent: true,
+    write: false,
+    logLevel: "warning",
+    ...options,
+  });
+  mkdirSync(target, { recursive: true });
+  for (const file of result.outputFiles) {
+    writeFileSync(join(target, file.path.slice(here.length + 1)), file.contents);
+  }
+  const bytes = readFileSync(join(target, out));
+  console.log(`${out}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} as gzip`);
+}
