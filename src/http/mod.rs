@@ -25,6 +25,7 @@ mod docs;
 mod error;
 mod events;
 mod extract;
+mod gtm;
 mod health;
 pub mod openapi;
 mod secret;
@@ -123,4 +124,5 @@ fn public() -> Router<Arc<Shared>> {
         .route("/redoc", get(docs::redoc))
         .route("/redoc/", get(docs::redoc))
         .route("/static/{file}", get(assets::file))
+        .route("/static/gtm/template.tpl", get(gtm::template))
 }

@@ -23,6 +23,7 @@ pub fn document() -> Value {
         "tags": [
             {"name": "events", "description": "Sending events"},
             {"name": "state", "description": "How the collector is"},
+            {"name": "websites", "description": "What websites take from here"},
             {"name": "documentation", "description": "This description, and pages that draw it"},
         ],
         "paths": {
@@ -53,6 +54,9 @@ pub fn document() -> Value {
             "/docs": file("docs", "This description, drawn by Swagger UI", &["text/html"], &json!({"type": "string"})),
             "/redoc": file("redoc", "This description, drawn by ReDoc", &["text/html"], &json!({"type": "string"})),
             "/static/{file}": static_files(),
+            "/static/gtm/template.tpl": get("websites", "tag_manager_template", "A tag for Google Tag Manager, to be imported there", &[("200", answer(
+                "The template, with the host that was asked in its permissions", "text/plain", &json!({"type": "string"}),
+            ))]),
         },
         "components": {
             "schemas": schemas::all(),

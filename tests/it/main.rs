@@ -35,6 +35,7 @@ mod floors;
 mod formats;
 mod generated;
 mod golden;
+mod gtm;
 mod hostile;
 mod independent;
 #[cfg(feature = "bigquery")]

@@ -1,4 +1,4 @@
-// Fires a tag of a template once for each case and tells what it sent.
+// Fires a tag of a template for each case and tells what it sent.
 //
 //   node gtm/fire.js TEMPLATE CASES FIXTURES
 //
@@ -35,6 +35,7 @@ const told = JSON.parse(readFileSync(casesPath, "utf8")).map((one) => {
   Object.assign(page.window, window);
   Object.assign(page.consent, consent);
   Object.entries(cookies ?? {}).forEach(([name, value]) => page.cookies.set(name, value));
+  for (let times = 0; times < (one.earlier ?? 0); times += 1) template.fire(one.fields, page);
   const { sent, ended } = template.fire(one.fields, page);
   return { name: one.name, path: one.path, expected: JSON.stringify(expected(one)), sent, ended, console: page.console };
 });

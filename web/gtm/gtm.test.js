@@ -137,7 +137,7 @@ test("it does all that it can with the permissions that it has, and has none bes
   assert.deepEqual([waiting.ended, waiting.sent], [["success"], []]);
   denied.choose("analytics_storage", true);
   denied.settle();
-  assert.equal(waiting.sent.length, 1);
+  assert.equal(denied.sent.length, 1);
   assert.deepEqual(template.permissionFaults(), []);
 });
 

@@ -49,6 +49,8 @@ export class Page {
   injected = [];
   setCookies = [];
   console = [];
+  /** What the script was given to send. */
+  sent = [];
   #listeners = [];
   #later = [];
   #loaded = new Map();
@@ -247,8 +249,8 @@ function attempt(does) {
   }
 }
 
-/** The script that the tag loads, as far as the tag can tell; each event that is sent lands in `sent`. */
-export function script(page, sent) {
+/** The script that the tag loads, as far as the tag can tell. */
+export function script(page) {
   const hash = (text, kind, encoding) => createHash(kind).update(text).digest(encoding);
   return (window) => {
     window.dataTagGetData = (containerId) => ({
@@ -261,7 +263,7 @@ export function script(page, sent) {
     window.dataTagMD5 = (text) => hash(text, "md5", "hex");
     window.dataTag256 = (text, encoding) => hash(text, "sha256", { B64: "base64", HEX: "hex" }[encoding]);
     window.dataTagSendData = (data, server, path, event, variable, waitForCookies, useFetch) => {
-      sent.push({ body: JSON.stringify(data), url: server + path, event, variable, waitForCookies, useFetch });
+      page.sent.push({ body: JSON.stringify(data), url: server + path, event, variable, waitForCookies, useFetch });
     };
   };
 }

@@ -44,12 +44,12 @@ export class Template {
     this.program = compile(this.code);
   }
 
-  /** Fires a tag with these fields; how it ended, what it sent and left behind. */
+  /** Fires a tag with these fields; how it ended, and what it sent at once. */
   fire(fields, page = new Page()) {
-    const sent = [];
+    const before = page.sent.length;
     const ended = [];
     const server = String(fields.gtm_server_domain ?? "").replace(/^(?!https?:)/, "https://").replace(/\/+$/, "");
-    const loads = script(page, sent);
+    const loads = script(page);
     for (const path of ["/static/v6.js", "/api/v1/fetch/v6.js"]) page.scripts.set(server + path, loads);
     const data = {
       ...filledIn(this.fields, fields),
@@ -60,7 +60,7 @@ export class Template {
     };
     run(this.program, { require: requires(page.apis(this.permissions), this.asked), data });
     page.settle();
-    return { sent, ended, page };
+    return { sent: page.sent.slice(before), ended, page };
   }
 
   /** Runs the tests that the template brings: each with its fault, if it has one. */
