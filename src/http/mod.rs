@@ -125,4 +125,5 @@ fn public() -> Router<Arc<Shared>> {
         .route("/redoc/", get(docs::redoc))
         .route("/static/{file}", get(assets::file))
         .route("/static/gtm/template.tpl", get(gtm::template))
+        .route("/api/v1/fetch/v6.js", get(assets::v6))
 }

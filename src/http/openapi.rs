@@ -57,6 +57,7 @@ pub fn document() -> Value {
             "/static/gtm/template.tpl": get("websites", "tag_manager_template", "A tag for Google Tag Manager, to be imported there", &[("200", answer(
                 "The template, with the host that was asked in its permissions", "text/plain", &json!({"type": "string"}),
             ))]),
+            "/api/v1/fetch/v6.js": file("v6", "The tracker, where the predecessor had it", &["text/javascript"], &json!({"type": "string"})),
         },
         "components": {
             "schemas": schemas::all(),
@@ -442,7 +443,7 @@ fn static_files() -> Value {
     let media_types = ["text/javascript", "text/css", "image/png", "text/plain"];
     let mut path = file(
         "static",
-        "Scripts and styles of the pages",
+        "The tracker; scripts and styles of the pages",
         &media_types,
         &json!({"type": "string"}),
     );
@@ -450,6 +451,8 @@ fn static_files() -> Value {
         "name": "file", "in": "path", "required": true,
         "schema": {"type": "string", "enum": assets::names()},
     }]);
+    path["get"]["responses"]["200"]["content"]["application/json"] =
+        json!({"schema": {"type": "object"}});
     path["get"]["responses"]["404"] = refusal("404").1;
     path
 }

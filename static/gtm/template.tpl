@@ -711,8 +711,8 @@ const toBase64 = require('toBase64');
 const PREVIEW_HOST = 'gtm-msr.appspot.com';
 const ELSEWHERE = 'https://storage.googleapis.com/inject_script/inject/v6.js';
 const VISITOR = '__uid__';
+const TRACKER = '_rs';
 const STORE = 'my_streaming';
-const TWO_YEARS = 63072000;
 const MAX_EXACT = 9007199254740991;
 
 const CONSENT_TYPES = [
@@ -870,20 +870,17 @@ const temporaryId = function() {
   return made;
 };
 
-// A new visitor's first requests may be under way at once: with the id set here they say the same one. The collector
-// hides the cookie from pages when it answers, so that it was set once must be remembered elsewhere.
-const nameVisitor = function() {
-  if (getCookieValues(VISITOR).length > 0 || localStorage.getItem(VISITOR)) return;
-  const isSecure = getUrl('protocol').indexOf('https') === 0;
-  const id = getTimestampMillis() + '.' + digits() + '.' + digits() + '.' + digits();
-  setCookie(VISITOR, id, {
-    domain: 'auto',
-    path: '/',
-    'max-age': TWO_YEARS,
-    secure: isSecure,
-    samesite: isSecure ? 'none' : 'lax'
-  });
-  localStorage.setItem(VISITOR, 'set');
+// Who the visitor is, so that requests which are under way before the collector's first answer say the same, and so do those
+// from which browsers leave the collector's cookie out: by a cookie that scripts can read, by the tracker's, or by what is kept here.
+const visitorId = function() {
+  const ofTracker = getCookieValues(TRACKER)[0];
+  const known = getCookieValues(VISITOR)[0] || (ofTracker && ofTracker.split('~')[0]) ||
+    localStorage.getItem(VISITOR) || templateStorage.getItem('visitor');
+  if (known) return known;
+  const made = getTimestampMillis() + '.' + digits() + '.' + digits() + '.' + digits();
+  localStorage.setItem(VISITOR, made);
+  templateStorage.setItem('visitor', made);
+  return made;
 };
 
 const transformed = function(value, transformation) {
@@ -1048,7 +1045,10 @@ const payloadOf = function(event, page, consent, browser) {
   if (data.add_consent_state || isDenied) payload.privacy_info = consent;
   if (event.waited) payload.timestamp_micros = page.firedAt * 1000;
   if (data.add_common_cookie && mayKeep && consent.ad_storage) payload.common_cookie = commonCookies();
-  if (mayKeep) payload._dcid_temp = temporaryId();
+  if (mayKeep) {
+    payload.client_id = visitorId();
+    payload._dcid_temp = temporaryId();
+  }
   if (data.addGaParameters) {
     payload['x-ga-measurement_id'] = data.gaId;
     payload['x-ga-page_id'] = page.firedAt;
@@ -1093,7 +1093,6 @@ const fire = function() {
   const page = snapshot();
   const send = function(onSuccess, onFailure) {
     const consent = consentState();
-    if (consent.analytics_storage) nameVisitor();
     injectScript(script, () => {
       const browser = callInWindow('dataTagGetData', getContainerVersion().containerId);
       if (getType(browser) !== 'object') {
@@ -1730,6 +1729,10 @@ ___WEB_PERMISSIONS___
               },
               {
                 "type": 1,
+                "string": "_rs"
+              },
+              {
+                "type": 1,
                 "string": "my_streaming"
               },
               {
@@ -1862,53 +1865,6 @@ ___WEB_PERMISSIONS___
           "value": {
             "type": 2,
             "listItem": [
-              {
-                "type": 3,
-                "mapKey": [
-                  {
-                    "type": 1,
-                    "string": "name"
-                  },
-                  {
-                    "type": 1,
-                    "string": "domain"
-                  },
-                  {
-                    "type": 1,
-                    "string": "path"
-                  },
-                  {
-                    "type": 1,
-                    "string": "secure"
-                  },
-                  {
-                    "type": 1,
-                    "string": "session"
-                  }
-                ],
-                "mapValue": [
-                  {
-                    "type": 1,
-                    "string": "__uid__"
-                  },
-                  {
-                    "type": 1,
-                    "string": "*"
-                  },
-                  {
-                    "type": 1,
-                    "string": "*"
-                  },
-                  {
-                    "type": 1,
-                    "string": "any"
-                  },
-                  {
-                    "type": 1,
-                    "string": "any"
-                  }
-                ]
-              },
               {
                 "type": 3,
                 "mapKey": [
@@ -2476,6 +2432,7 @@ scenarios:
     assertThat(sent[0].payload.user_properties).isNull();
     assertThat(sent[0].payload.common_cookie).isUndefined();
     assertThat(sent[0].payload._dcid_temp).isUndefined();
+    assertThat(sent[0].payload.client_id).isUndefined();
     assertThat(params().plan).isEqualTo({string_value: 'pro'});
     assertApi('setCookie').wasNotCalled();
     assertApi('getCookieValues').wasNotCalled();
@@ -2517,23 +2474,40 @@ scenarios:
 
     assertThat(sent.length).isEqualTo(1);
     assertThat(sent[0].payload.timestamp_micros).isUndefined();
-- name: Names a new visitor once
+- name: Names a new visitor, and remembers it
   code: |-
     fire({});
-    cookies.__uid__ = undefined;
+    fire({});
+    held.visitor = undefined;
     fire({});
 
-    assertApi('setCookie').wasCalledWith('__uid__', '1766400600000.100000000.100000000.100000000',
-      {domain: 'auto', path: '/', 'max-age': 63072000, secure: true, samesite: 'none'});
-    assertThat(visitors).isEqualTo(1);
-    assertThat(sent.length).isEqualTo(2);
-- name: Leaves a visitor with a name alone
-  code: |-
-    cookies.__uid__ = 'known';
-
-    fire({});
-
+    const made = '1766400600000.100000000.100000000.100000000';
+    assertThat(sent.map((one) => one.payload.client_id)).isEqualTo([made, made, made]);
+    assertThat(stored.__uid__).isEqualTo(made);
     assertApi('setCookie').wasNotCalled();
+- name: Remembers a visitor for the page where nothing can be kept
+  code: |-
+    mock('generateRandom', (min, max) => {
+      count++;
+      return min + count;
+    });
+    mockObject('localStorage', {getItem: () => null, setItem: () => false});
+
+    fire({});
+    fire({});
+
+    assertThat(sent[0].payload.client_id).isEqualTo(sent[1].payload.client_id);
+- name: Knows a visitor by a cookie
+  code: |-
+    stored.__uid__ = 'kept';
+    fire({});
+    cookies._rs = 'tracked~1766400000~2~1766400600000~3';
+    fire({});
+    cookies.__uid__ = 'known';
+    fire({});
+
+    assertThat(sent.map((one) => one.payload.client_id)).isEqualTo(['kept', 'tracked', 'known']);
+    assertThat(stored.__uid__).isEqualTo('kept');
 - name: Sends cookies of advertisers
   code: |-
     cookies._fbp = 'fb.1.1.2';
@@ -2583,7 +2557,7 @@ setup: |-
   };
   const sent = [];
   const loaded = [];
-  let visitors = 0;
+  let count = 0;
 
   mock('getUrl', (part) => part ? url[part] : 'https://shop.test/a?utm_source=n1');
   mock('getReferrerUrl', '');
@@ -2601,7 +2575,6 @@ setup: |-
   mock('isConsentGranted', (type) => consent[type] !== false);
   mock('getCookieValues', (name) => cookies[name] ? [cookies[name]] : []);
   mock('setCookie', (name, value) => {
-    if (name === '__uid__') visitors++;
     cookies[name] = value;
   });
   mockObject('localStorage', {
@@ -2670,6 +2643,6 @@ is different:
   choice, or send nothing.
 - The script comes from the collector unless another address is given, and from no other host.
 - An event_id is given once a page: two tags with the same event name on one event of Tag Manager are two events.
-- The cookie __uid__ is set once; from then on the collector keeps it, hidden from pages.
+- The tag sets no cookie __uid__, it sends client_id: the collector sets the cookie, hidden from pages, with the id that it was sent.
 
 docs/gtm.md of the collector tells how to import and update it.

@@ -87,10 +87,12 @@ test("the tests that it brings fail where the code is broken", () => {
     ["data.add_consent_state || isDenied", "data.add_consent_state"],
     ["const user = mayKeep ? rowsOf(data.user_data) : [];", "const user = rowsOf(data.user_data);"],
     ["if (mayKeep) store(", "store("],
-    ["if (mayKeep) payload._dcid_temp", "payload._dcid_temp"],
+    ["if (mayKeep) {\n    payload.client_id", "{\n    payload.client_id"],
+    ["localStorage.getItem(VISITOR) || templateStorage", "templateStorage"],
+    ["|| templateStorage.getItem('visitor')", ""],
+    ["getCookieValues(VISITOR)[0] ||", ""],
+    ["(ofTracker && ofTracker.split('~')[0])", "ofTracker"],
     ["mayKeep && consent.ad_storage", "true"],
-    ["if (consent.analytics_storage) nameVisitor();", "nameVisitor();"],
-    ["|| localStorage.getItem(VISITOR)) return;", ") return;"],
     ["if (!isGranted || event.waited) return;", "if (event.waited) return;"],
     ["if (!isGranted || event.waited) return;", "if (!isGranted) return;"],
     ["if (event.waited) payload.timestamp_micros", "payload.timestamp_micros"],
@@ -167,27 +169,29 @@ test("nothing is kept or read where storage is denied", () => {
   const { sent } = new Template(TEXT).fire(fields, page);
   const body = JSON.parse(sent[0].body);
   assert.equal(body.privacy_info.analytics_storage, false);
-  for (const name of ["user_id", "common_cookie", "_dcid_temp"]) assert.ok(!(name in body), name);
+  for (const name of ["user_id", "client_id", "common_cookie", "_dcid_temp"]) assert.ok(!(name in body), name);
   assert.equal(body.user_properties, null);
   assert.deepEqual([page.setCookies, [...page.storage], page.cookies.size], [[], [], 2]);
   assert.deepEqual(Object.keys(page.window).filter((name) => name.startsWith("gtm_")), []);
 });
 
-test("a visitor gets a name as the collector would give it", () => {
-  const { page } = new Template(TEXT).fire(tag({}));
-  const [cookie] = page.setCookies;
-  assert.match(cookie.value, /^\d{13}(\.\d{9}){3}$/);
-  assert.deepEqual({ ...cookie, value: "" }, {
-    name: "__uid__",
-    value: "",
-    domain: "auto",
-    path: "/",
-    "max-age": 63_072_000,
-    secure: true,
-    samesite: "none",
-  });
-  const plain = new Template(TEXT).fire(tag({}), new Page({ url: "http://shop.example.com/" }));
-  assert.deepEqual([plain.page.setCookies[0].secure, plain.page.setCookies[0].samesite], [false, "lax"]);
+test("a visitor gets an id as the collector knows it, and keeps it", () => {
+  const template = new Template(TEXT);
+  const { sent, page } = template.fire(tag({}));
+  const { client_id: id } = JSON.parse(sent[0].body);
+  assert.match(id, /^\d{13}(\.\d{9}){3}$/);
+  const next = new Page({ storage: page.storage });
+  assert.equal(JSON.parse(template.fire(tag({}), next).sent[0].body).client_id, id);
+  assert.deepEqual([...page.setCookies, ...next.setCookies], []);
+});
+
+test("cookies are secure where the page is", () => {
+  const fields = tag({ custom_data: [row("a", "b", { store: "cookies" })] });
+  for (const [url, secure, samesite] of [["https://shop.example.com/", true, "none"], ["http://shop.example.com/", false, "lax"]]) {
+    const { page } = new Template(TEXT).fire(fields, new Page({ url }));
+    const value = encodeURIComponent('{"a":"b"}');
+    assert.deepEqual(page.setCookies, [{ name: "my_streaming", value, domain: "auto", path: "/", secure, samesite }]);
+  }
 });
 
 test("the script is loaded once a page", () => {
@@ -302,7 +306,8 @@ test("APIs refuse what no permission grants", () => {
     ["setInWindow", "dataTagSendData", 1],
     ["getCookieValues", "session"],
     ["setCookie", "_fbp", "1", {}],
-    ["setCookie", "__uid__", "1", { httponly: true }],
+    ["setCookie", "__uid__", "1", {}],
+    ["setCookie", "my_streaming", "1", { httponly: true }],
     ["copyFromDataLayer", "user"],
     ["copyFromDataLayer", "ecommerce.items"],
     ["isConsentGranted", "other_storage"],

@@ -1,1 +1,4 @@
-export {};
+// The tracker without automatic events.
+import { start } from "./core";
+
+start();

@@ -1,1 +1,5 @@
-export {};
+// The tracker with everything.
+import "./all";
+import { start } from "./core";
+
+start();
