@@ -2633,14 +2633,15 @@ ___NOTES___
 A tag of the template that the collector's predecessor brought goes on as it is: fields and their values have the same names. What
 is different:
 
-- Values: digits are a number only where nothing of them is lost. "007", "1.", ".", "-" and ids with more digits than a number
-  holds exactly stay texts. Objects and lists are sent as JSON. What has no value is left out. What is known of the page and of the user is always text.
+- Values: digits are a number only where nothing of them is lost. "007", "1.", ".", "-" and ids with more
+  digits than a number holds exactly stay texts. Objects and lists are sent as JSON. What is known of the page and of the user is
+  always text.
 - user_id is always text, so that no event is refused for it.
-- page_path is sent too. A row of the event data is not overwritten by what is known of the page.
+- page_path is sent too.
 - ecommerce and items of the data layer, or of a row of the event data, go to the e-commerce columns. A box of its own sends nothing but these.
 - Consent: a denial is always sent, also where the box is not ticked. Where analytics_storage is denied nothing is read from
-  or kept in the browser, no temporary id and no user data are sent; where ad_storage is denied no cookies of advertisers. The tag can wait for the
-  choice, or send nothing.
+  or kept in the browser, no id and no user data are sent; where ad_storage is denied no cookies of advertisers. The tag can
+  wait for the choice, or send nothing.
 - The script comes from the collector unless another address is given, and from no other host.
 - An event_id is given once a page: two tags with the same event name on one event of Tag Manager are two events.
 - The tag sets no cookie __uid__, it sends client_id: the collector sets the cookie, hidden from pages, with the id that it was sent.

@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::browser::play;
 use crate::support::clock::SetClock;
 use crate::support::collector::{memory, rows};
+use crate::support::process::{self, Process};
 use crate::support::{Builder, request};
 
 /// 2026-11-21 00:30:00 UTC.
@@ -86,7 +88,7 @@ async fn what_tags_send_becomes_the_row_that_it_becomes_without_them() {
                 .and_then(Value::as_str)
                 .unwrap_or_else(|| panic!("{pointer} of {tag:#}"))
         };
-        assert_eq!(tag["ended"], serde_json::json!(["success"]), "{tag:#}");
+        assert_eq!(tag["ended"], json!(["success"]), "{tag:#}");
         let (_, sent_to) = text("/sent/0/url")
             .split_once("//collect.example.com")
             .expect("the collector");
@@ -139,4 +141,130 @@ async fn the_template_names_the_collector_that_gave_it() {
         }
     }
     collector.stop().await;
+}
+
+/// The parameters of a row that are not the page's, by name.
+fn params(row: &Value) -> Value {
+    let all = row["event_params"].as_array().expect("parameters");
+    let mut named = serde_json::Map::new();
+    for param in all {
+        let name = param["key"].as_str().expect("a key");
+        if !real_streaming::http::streaming::payload::FLAT_PARAMS.contains(&name) {
+            named.insert(name.to_owned(), param["value"].clone());
+        }
+    }
+    Value::Object(named)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_work_in_a_browser_with_the_collectors_script() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("temporary folder");
+    let origins = json!(["https://www.shop.example", "https://www.partner.example"]).to_string();
+    let values = [
+        ("CORS__ALLOWED_ORIGINS", origins.as_str()),
+        ("ENRICH__TRUSTED_HOPS", "1"),
+    ];
+    let collector = Process::start(folder.path(), &values).await;
+    let told = play("tags.py", &collector, folder.path());
+    assert_eq!(collector.terminate().code(), Some(0));
+    let rows = process::rows(folder.path());
+
+    let pages = told.as_array().expect("pages");
+    for (page, sent) in pages.iter().zip([1, 3, 1, 1]) {
+        assert_eq!(page["complaints"], json!([]), "{page:#}");
+        assert_eq!(
+            page["ended"],
+            Value::from(vec!["success"; sent]),
+            "{page:#}"
+        );
+        // The page, the script, and each event once, which no browser asks for beforehand.
+        let requests = page["requests"].as_array().expect("requests");
+        let methods: Vec<_> = requests
+            .iter()
+            .map(|request| request["method"].as_str().expect("a method"))
+            .collect();
+        let expected = ["GET", "GET"].into_iter().chain(vec!["POST"; sent]);
+        assert_eq!(methods, expected.collect::<Vec<_>>(), "{page:#}");
+        assert_eq!(requests[1]["path"], "/static/v6.js");
+    }
+    let [denied, first, next, waiting] = &pages[..] else {
+        panic!("four pages");
+    };
+    for place in ["stored", "cookies", "readable_cookie"] {
+        let kept = &denied[place];
+        assert!(
+            kept == &json!({}) || kept == &json!([]) || kept == "",
+            "{kept} in {place}"
+        );
+    }
+    assert_eq!(
+        first["layer"],
+        json!([{"status": 200, "event": "collected"}])
+    );
+    let visitor = &first["stored"]["__uid__"];
+    assert!(visitor.is_string(), "{first:#}");
+    for page in [first, next, waiting] {
+        assert_eq!(
+            (
+                &page["cookies"][0]["value"],
+                &page["cookies"][0]["httpOnly"]
+            ),
+            (visitor, &json!(true)),
+            "{page:#}"
+        );
+        assert_eq!(
+            (&page["stored"], &page["readable_cookie"]),
+            (&json!({"__uid__": visitor}), &json!("")),
+            "{page:#}"
+        );
+    }
+    assert_eq!(waiting["before_the_choice"], 1, "nothing but the page");
+
+    assert_eq!(rows.len(), 6, "{rows:#?}");
+    for row in &rows {
+        assert_eq!(row["collector"]["warnings"], Value::Null, "{row:#}");
+        assert_eq!(
+            row["collected_traffic_source"]["manual_source"], "n1",
+            "{row:#}"
+        );
+    }
+    let named = |name: &str| rows.iter().filter(move |row| row["event_name"] == name);
+    let views: Vec<_> = named("page_view")
+        .map(|row| &row["user_pseudo_id"])
+        .collect();
+    assert_eq!(
+        views.iter().filter(|id| id.is_null()).count(),
+        1,
+        "{views:?}"
+    );
+    assert_eq!(
+        views.iter().filter(|id| **id == visitor).count(),
+        3,
+        "{views:?}"
+    );
+    let sale = named("purchase").next().expect("the purchase");
+    assert_eq!(
+        (
+            &sale["user_pseudo_id"],
+            &sale["ecommerce"]["purchase_revenue"]
+        ),
+        (visitor, &json!(19.9))
+    );
+    assert_eq!(
+        (&sale["items"][0]["item_id"], &sale["items"][0]["quantity"]),
+        (&json!("7"), &json!(2))
+    );
+    let sign_up = named("sign_up_done").next().expect("the custom event");
+    assert_eq!(
+        (&sign_up["user_pseudo_id"], &sign_up["user_id"]),
+        (visitor, &json!("42"))
+    );
+    let address =
+        json!({"string_value": "6a0bf011a1fc1e9a8add1728704b8ddb5d9d2701ae295a65452d9f1f1cf91be5"});
+    let expected = json!({
+        "event": {"string_value": "ready"}, "plan": {"string_value": "007"},
+        "digest": {"string_value": "0cc175b9c0f1b6a831c399e269772661"},
+        "user_id": {"string_value": "42"}, "email_address": address,
+    });
+    assert_eq!(params(sign_up), expected);
 }

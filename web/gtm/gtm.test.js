@@ -64,6 +64,16 @@ test("fields have the names and defaults of the predecessor's", () => {
   }
 });
 
+test("the guide knows each field and its default", () => {
+  const guide = readFileSync(new URL("../../docs/gtm.md", import.meta.url), "utf8");
+  const table = guide.slice(guide.indexOf("## Fields"), guide.indexOf("## Values"));
+  const rows = table.matchAll(/^\| `(\w+)` \|(.*?)\|/gm);
+  const described = [...rows].map(([, name, value]) => [name, value.replaceAll("`", "").trim()]);
+  const shown = ({ type, defaultValue }) => (type === "CHECKBOX" ? (defaultValue ? "on" : "off") : String(defaultValue ?? ""));
+  const fields = [...new Template(TEXT).fields].map(([name, field]) => [name, shown(field)]);
+  assert.deepEqual(described.sort(), fields.sort());
+});
+
 test("the tests that it brings pass", () => {
   const results = new Template(TEXT).test();
   assert.ok(results.length >= 30, `${results.length} tests`);

@@ -1,7 +1,6 @@
 // A page in which a container runs: its address, its window, its cookies, the visitor's choices; and the sandbox's APIs over it, as
 // documented. An API that is not here does not exist; one that the template has no permission for throws.
 // https://developers.google.com/tag-platform/tag-manager/templates/api
-import { createHash } from "node:crypto";
 import { Refused, typeOf } from "./sandbox.js";
 
 /** Where these tests have their page. */
@@ -73,7 +72,7 @@ export class Page {
     if (before !== granted) this.#listeners.filter((one) => one.type === type).forEach((one) => one.listener(type, granted));
   }
 
-  #load(url, onSuccess, onFailure, token) {
+  load(url, onSuccess, onFailure, token) {
     const known = token === undefined ? undefined : this.#loaded.get(token);
     if (known) return this.#later.push(known.works ? onSuccess : onFailure);
     const script = this.scripts.get(url);
@@ -83,6 +82,17 @@ export class Page {
       script?.(this.window);
       (script ? onSuccess : onFailure)();
     });
+  }
+
+  writeCookie(cookie) {
+    this.setCookies.push(cookie);
+    this.cookies.set(cookie.name, decodeURIComponent(cookie.value));
+  }
+
+  /** A whole number below this one. */
+  random(below) {
+    this.#random = (this.#random * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return this.#random % below;
   }
 
   /** The APIs for a template with these permissions. */
@@ -173,11 +183,10 @@ export class Page {
       api("decodeUriComponent", ["string"], (text) => attempt(() => decodeURIComponent(text))),
       api("encodeUri", ["string"], (text) => attempt(() => encodeURI(text))),
       api("encodeUriComponent", ["string"], (text) => attempt(() => encodeURIComponent(text))),
-      api("fromBase64", ["string"], (text) => Buffer.from(text, "base64").toString()),
-      api("generateRandom", ["number", "number"], (min, max) => {
-        this.#random = (this.#random * 1_103_515_245 + 12_345) % 2_147_483_648;
-        return min + (this.#random % (max - min + 1));
-      }),
+      api("fromBase64", ["string"], (text) =>
+        attempt(() => new TextDecoder().decode(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)))),
+      ),
+      api("generateRandom", ["number", "number"], (min, max) => min + this.random(max - min + 1)),
       api("getContainerVersion", [], () => {
         need("read_container_data");
         return { containerId: this.containerId, debugMode: false, environmentName: "", environmentMode: false, previewMode: false, version: "1" };
@@ -199,7 +208,7 @@ export class Page {
       api("injectScript", ["string", "undefined function", "undefined function", "undefined string"], (address, ...rest) => {
         need("inject_script", address);
         const [onSuccess = () => {}, onFailure = () => {}, token] = rest;
-        this.#load(address, onSuccess, onFailure, token);
+        this.load(address, onSuccess, onFailure, token);
       }),
       api("isConsentGranted", ["string"], (type) => {
         need("access_consent", type, "read");
@@ -221,8 +230,7 @@ export class Page {
         const known = ["domain", "path", "max-age", "expires", "secure", "samesite"];
         Object.keys(options ?? {}).forEach((key) => known.includes(key) || need(`set_cookies with the option ${key}`));
         need("set_cookies", name, options);
-        this.setCookies.push({ name, value: encode ? encodeURIComponent(text) : text, ...options });
-        this.cookies.set(name, text);
+        this.writeCookie({ name, value: encode ? encodeURIComponent(text) : text, ...options });
       }),
       api("setInWindow", ["string", any, "undefined boolean"], (key, held, overrides = false) => {
         need("access_globals", "write", key);
@@ -231,11 +239,14 @@ export class Page {
         holder[last] = copied(held);
         return true;
       }),
-      api("sha256", ["string", "function", "undefined function", "undefined object"], (text, onSuccess, _onFailure, options) => {
-        const encoding = options?.outputEncoding ?? "base64";
-        this.#later.push(() => onSuccess(createHash("sha256").update(text).digest(encoding)));
+      api("sha256", ["string", "function", "undefined function", "undefined object"], (text, onSuccess, onFailure, options) => {
+        crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)).then((digest) => {
+          const bytes = [...new Uint8Array(digest)];
+          const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+          onSuccess(options?.outputEncoding === "hex" ? hex : btoa(String.fromCharCode(...bytes)));
+        }, onFailure);
       }),
-      api("toBase64", ["string"], (text) => Buffer.from(text).toString("base64")),
+      api("toBase64", ["string"], (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)))),
     ]);
     return { ...objects, ...functions };
   }
@@ -247,23 +258,4 @@ function attempt(does) {
   } catch {
     return undefined;
   }
-}
-
-/** The script that the tag loads, as far as the tag can tell. */
-export function script(page) {
-  const hash = (text, kind, encoding) => createHash(kind).update(text).digest(encoding);
-  return (window) => {
-    window.dataTagGetData = (containerId) => ({
-      document: { characterSet: page.encoding },
-      innerWidth: page.viewport.width,
-      innerHeight: page.viewport.height,
-      screen: page.screen,
-      dataModel: containerId === page.containerId ? page.dataLayer : null,
-    });
-    window.dataTagMD5 = (text) => hash(text, "md5", "hex");
-    window.dataTag256 = (text, encoding) => hash(text, "sha256", { B64: "base64", HEX: "hex" }[encoding]);
-    window.dataTagSendData = (data, server, path, event, variable, waitForCookies, useFetch) => {
-      page.sent.push({ body: JSON.stringify(data), url: server + path, event, variable, waitForCookies, useFetch });
-    };
-  };
 }

@@ -1,9 +1,10 @@
 // A tag of a template, fired in a page; and the tests that the template brings, run as Tag Manager's editor runs them.
 // https://developers.google.com/tag-platform/tag-manager/templates/tests
 import { isDeepStrictEqual } from "node:util";
-import { Page, script } from "./page.js";
+import { Page } from "./page.js";
 import { Permissions, grants } from "./permissions.js";
 import { Refused, compile, run, typeOf } from "./sandbox.js";
+import { script } from "./script.js";
 import { filledIn, read } from "./template.js";
 
 /** Which permission an API asks for. */
