@@ -39,7 +39,7 @@ macro_rules! built {
 
 /// What is under `/static/`. The `.gz` ones come from `build.rs`.
 /// `static/` is built from `web/`.
-static FILES: LazyLock<[(&str, Asset); 13]> = LazyLock::new(|| {
+static FILES: LazyLock<[(&str, Asset); 15]> = LazyLock::new(|| {
     [
         (
             "rs-core.js",
@@ -72,6 +72,14 @@ static FILES: LazyLock<[(&str, Asset); 13]> = LazyLock::new(|| {
         (
             "docs.js",
             Asset::new(JAVASCRIPT, include_str!("docs/docs.js")),
+        ),
+        (
+            "first-use.css",
+            Asset::new(CSS, include_str!("first_use/first-use.css")),
+        ),
+        (
+            "first-use.js",
+            Asset::new(JAVASCRIPT, include_str!("first_use/first-use.js")),
         ),
         (
             "redoc.js",

@@ -25,6 +25,7 @@ mod docs;
 mod error;
 mod events;
 mod extract;
+mod first_use;
 mod gtm;
 mod health;
 pub mod openapi;
@@ -68,6 +69,8 @@ pub struct Shared {
     pub fates: Fates,
     /// The dead letters.
     pub replays: Arc<Replays>,
+    /// Whether the collector is tried out, so that `/` explains it.
+    pub is_trial: bool,
 }
 
 impl Shared {
@@ -104,6 +107,9 @@ pub fn router(shared: Arc<Shared>, routes: Routes) -> Router {
                 client_hints::ask(policy, response)
             })),
         });
+        if shared.is_trial {
+            router = router.merge(first_use::routes());
+        }
     }
     if matches!(routes, Routes::Admin | Routes::All) {
         router = router.merge(admin::routes(&shared));

@@ -23,7 +23,7 @@ COLLECTOR = "collect.shop.example"
 SHOP, PARTNER = "www.shop.example", "www.partner.example"
 # As strict as a page can be that lets the tag work.
 PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Mugs</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src https://{COLLECTOR}; connect-src https://{COLLECTOR}">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src https://{COLLECTOR}; connect-src https://{COLLECTOR}; img-src data:">
 <link rel="icon" href="data:,"></head><body></body></html>"""
 # The part of Tag Manager that the script asks.
 TAG_MANAGER = """

@@ -31,6 +31,7 @@ mod durability;
 mod endpoint;
 mod explain;
 mod fault;
+mod first_use;
 mod floors;
 mod formats;
 mod generated;
