@@ -62,7 +62,7 @@ const send = async (stream, token) => {
     step('Refused with ' + answer.status + ': ' + message, 'bad');
     return;
   }
-  step('Taken after ' + seconds(begun) + ': it is durable, nothing loses it any more', 'good');
+  step('Taken, after ' + seconds(begun), 'good');
   if (token) await watch(id, token, begun);
 };
 
