@@ -26,13 +26,18 @@ async def steps(page, last):
     return [[await item.get_attribute("class"), await item.inner_text()] for item in items]
 
 
+async def described(page):
+    """Waits until the page says where events go."""
+    await page.locator("#destinations").filter(has_text=":").wait_for()
+
+
 async def try_it(browser, token):
     page = await browser.new_page()
     complaints = note_console(page)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     await page.goto(f"{COLLECTOR}/#{token}")
-    await page.locator("#destinations").get_by_text(":").wait_for()
+    await described(page)
     told = {"address": page.url, "top": await page.locator("header").inner_text()}
     told["right"] = await steps(page, re.compile("^In "))
     await page.get_by_label("Admin token").fill("another-token-0123")
@@ -55,6 +60,7 @@ async def look(browser, width, scheme):
     await page.emulate_media(color_scheme=scheme)
     await page.set_viewport_size({"width": width, "height": 800})
     await page.goto(COLLECTOR)
+    await described(page)
     await steps(page, "Taken")
     await page.evaluate(axe)
     found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -84,7 +84,9 @@ FIRE = """async ([text, tags, denied]) => {
 
 
 async def until(page, condition):
-    await page.wait_for_function(condition)
+    """Waits for something in the page, whose policy forbids what Playwright would do for that."""
+    while not await page.evaluate(condition):
+        await asyncio.sleep(0.02)
 
 
 async def visit(browser, edge, code, text, origin, tags, denied=False, decides=False):

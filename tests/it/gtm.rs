@@ -41,7 +41,7 @@ fn node(arguments: &[&str]) -> String {
 
 #[test]
 fn the_template_does_what_tag_manager_allows() {
-    node(&["--test", "gtm/"]);
+    node(&["--test", "gtm/gtm.test.js"]);
 }
 
 /// The row of this body, sent to this path of a collector of its own.

@@ -1,6 +1,6 @@
 // The template under ../../static/gtm, and the sandbox in which it is tried: what it must refuse it refuses.
 //
-//   node --test gtm/
+//   node --test gtm/gtm.test.js
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
