@@ -18,7 +18,8 @@ const tick = (): void => {
   since = html.visibilityState == "visible" && html.hasFocus() ? time : 0;
 };
 
-hooks.push((params) => {
+hooks.push((params, name) => {
+  if (name == "page_view") setTimeout(guarded(searched));
   tick();
   const whole = engaged | 0;
   if (whole) params.engagement_time_msec = whole;
@@ -32,15 +33,15 @@ const turned = (event: Event): void => {
   tick();
   if (event.type == "pagehide") since = 0;
   if (since) return;
-  partings.forEach((tell) => tell());
   if (engaged > 999) say("engagement", "user_engagement");
+  partings.forEach((tell) => tell());
 };
 
 // ── Pages ──
 
 let isScrolled: unknown;
 
-const viewed = (): void => {
+const searched = (): void => {
   const term = /[?&](?:q|s|search|query|keyword)=([^&#]+)/.exec(location.href);
   if (term) say("search", "view_search_results", { search_term: decodeURIComponent(term[1]!.replace(/\+/g, " ")) });
 };
@@ -55,12 +56,7 @@ const moved = guarded(() => {
   spot.page_referrer = before;
   isScrolled = 0;
   // The page sets its title after this.
-  setTimeout(
-    guarded(() => {
-      say("send_page_view", "page_view");
-      viewed();
-    }),
-  );
+  setTimeout(guarded(() => say("send_page_view", "page_view")));
 });
 
 // ── Links, forms, videos ──
@@ -156,5 +152,4 @@ starts.push(() => {
       .getHighEntropyValues(["architecture", "bitness", "fullVersionList", "model", "platformVersion", "wow64"])
       .then((hints: Values) => add(',"client_hints":' + JSON.stringify(hints)));
   }
-  viewed();
 });
