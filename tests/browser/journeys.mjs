@@ -142,8 +142,12 @@ async function journey(browser) {
     },
     link: async (tab) => {
       const to = `/?p${++count}p`;
-      await tab.page.evaluate((href) => { document.getElementById("next").href = href; }, to);
-      await Promise.all([tab.page.waitForNavigation({ timeout: PATIENCE }), tab.page.click("#next")]);
+      const click = (href) => {
+        const link = document.getElementById("next");
+        link.href = href;
+        link.click();
+      };
+      await Promise.all([tab.page.waitForNavigation({ timeout: PATIENCE }), tab.page.evaluate(click, to)]);
       await arrived(tab);
     },
     virtual: async (tab) => {
@@ -171,7 +175,9 @@ async function journey(browser) {
   for (let i = 0; i < length; i++) {
     const name = any(names);
     steps.push(name);
-    await moves[name](any(tabs));
+    const tab = any(tabs);
+    await tab.page.bringToFront();
+    await moves[name](tab);
     await upTo(100);
   }
   for (const tab of [...tabs]) await close(tab);
