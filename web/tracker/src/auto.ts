@@ -98,6 +98,7 @@ const filled = ({ type, target, submitter }: any): void => {
 const played = ({ type, target }: any): void => {
   const { currentTime, duration } = target;
   if (!target.videoWidth || !(duration < 1e6)) return;
+  const { top, bottom } = target.getBoundingClientRect();
   const tell = (name: string, video_percent: number) => {
     begun.set(target, video_percent + 1);
     say("video", "video_" + name, {
@@ -107,6 +108,7 @@ const played = ({ type, target }: any): void => {
       video_provider: "html5",
       video_title: target.title,
       video_url: target.currentSrc,
+      visible: bottom > 0 && top < page.innerHeight,
     });
   };
   const mark = () => begun.get(target) || 0;

@@ -128,6 +128,7 @@ const record = (name: string, base: Values, params: Values, time: number): void 
 
 export const commands: Record<string, (a: any, b?: any) => void> = {
   event(name, params) {
+    if (!name) return;
     params = { ...params };
     hooks.forEach((hook) => hook(params, name));
     const base = {
