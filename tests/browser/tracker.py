@@ -65,13 +65,20 @@ def host(origin):
     return origin.split("//")[1]
 
 
+async def until(page, expression):
+    """Waits for it from outside: the policies of these pages forbid what Playwright would put into them."""
+    async with asyncio.timeout(60):
+        while not await page.evaluate(expression):
+            await asyncio.sleep(0.02)
+
+
 async def ready(page):
-    await page.wait_for_function("window.rs && rs.q === 0")
+    await until(page, "!!window.rs && rs.q === 0")
 
 
-async def settled(page):
-    """Waits until the collector has answered for everything."""
-    await page.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('_rs.'))")
+async def settled(page, stream):
+    """Waits until the collector has answered for everything of this stream."""
+    await until(page, f"!Object.keys(localStorage).some((key) => key.startsWith('_rs.{stream}.'))")
 
 
 async def visit(browser, origin):
@@ -107,7 +114,7 @@ async def visit(browser, origin):
     await page.evaluate("Promise.reject(new Error('boom')); undefined")
     await page.evaluate("rs('nonsense'); rs(); rs('event'); rs('user'); rs('consent')")
     await page.wait_for_timeout(1500)
-    await settled(page)
+    await settled(page, PAGES[origin][2])
     storage = await page.evaluate("({cookie: document.cookie, disk: Object.keys(localStorage)})")
     await page.close(run_before_unload=True)
     # What was handed over when it closed is sent once more.
@@ -115,7 +122,7 @@ async def visit(browser, origin):
     await page.goto(f"{origin}/again")
     await ready(page)
     await page.wait_for_timeout(1200)
-    await settled(page)
+    await settled(page, PAGES[origin][2])
     await page.close()
     cookies = await browser.cookies(PAGES[origin][0])
     return {
@@ -133,7 +140,7 @@ async def layer(browser):
     await page.add_init_script("""
         window.rs = window.rs || function () { (rs.q = rs.q || []).push(arguments); };
         window.dataLayer = window.dataLayer || [];
-        function gtag() { dataLayer.push(arguments); }
+        window.gtag = function () { dataLayer.push(arguments); };
         dataLayer.push({event: 'gtm.js', 'gtm.start': 1});
         gtag('js', new Date());
         gtag('event', 'before', {n: 1});
@@ -145,7 +152,7 @@ async def layer(browser):
     await ready(page)
     await page.evaluate("gtag('set', 'user_properties', {tier: 'silver'}); gtag('event', 'behind', {n: 2})")
     length = await page.evaluate("dataLayer.length")
-    await settled(page)
+    await settled(page, "layer")
     await page.close()
     return {"complaints": complaints, "length": length}
 
@@ -245,7 +252,7 @@ async def small(browser):
     await ready(page)
     await page.evaluate("rs('event', 'own', {a: 1})")
     await page.wait_for_timeout(1200)
-    await settled(page)
+    await settled(page, "small")
     await page.close()
     return {"complaints": complaints}
 
@@ -266,10 +273,10 @@ async def consent(browser):
         await page.goto("https://layer.shop.example/consent")
         await ready(page)
         await page.wait_for_timeout(1500)
-        stored = await page.evaluate("({cookie: document.cookie, disk: Object.keys(localStorage)})")
+        stored = await page.evaluate("({cookie: document.cookie, disk: Object.keys(localStorage).filter((key) => !key.startsWith('_rs.layer.'))})")
         await page.evaluate(f"rs('consent', 'update', {{analytics_storage: 'granted'}}); rs('event', '{denied}_granted', {{}})")
         await page.wait_for_timeout(1500)
-        await settled(page)
+        await settled(page, "consent")
         granted = await page.evaluate("document.cookie")
         await page.evaluate(f"rs('consent', 'update', {{analytics_storage: 'denied'}}); rs('event', '{denied}_withdrawn', {{}})")
         await page.wait_for_timeout(1500)
@@ -291,22 +298,24 @@ async def links(browser):
     await page.goto("https://layer.shop.example/from")
     await ready(page)
     await page.wait_for_timeout(1200)
-    await settled(page)
+    await settled(page, "links")
     await page.evaluate("document.getElementById('out').href = 'https://www.partner.example/to?a=1#top'")
     async with page.expect_navigation():
         await page.click("#out")
     await ready(page)
     passed_on = page.url
     await page.wait_for_timeout(1200)
-    await settled(page)
+    await settled(page, "links")
     told = {"complaints": complaints, "url": passed_on, "cookies": [await page.evaluate("document.cookie")]}
     for url in (passed_on, passed_on.replace("_rl=", "_rl=1")):
+        await browser.clear_cookies()
+        await page.goto("about:blank")
         await browser.clear_cookies()
         await page.goto(url)
         await ready(page)
         told["cookies"].append(await page.evaluate("document.cookie"))
     await page.wait_for_timeout(1200)
-    await settled(page)
+    await settled(page, "links")
     await page.close()
     return told
 

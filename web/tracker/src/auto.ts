@@ -112,9 +112,9 @@ const played = ({ type, target }: any): void => {
     });
   };
   const mark = () => begun.get(target) || 0;
-  if (!mark()) tell("start", 0);
+  if (!mark() && !target.paused) tell("start", 0);
   [10, 25, 50, 75].forEach((percent) => {
-    if (mark() <= percent && currentTime * 100 >= percent * duration) tell("progress", percent);
+    if (mark() && mark() <= percent && currentTime * 100 >= percent * duration) tell("progress", percent);
   });
   if (type == "ended") {
     tell("complete", 100);
