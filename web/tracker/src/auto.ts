@@ -18,7 +18,8 @@ const tick = (): void => {
   since = html.visibilityState == "visible" && html.hasFocus() ? time : 0;
 };
 
-hooks.push((params) => {
+hooks.push((params, name) => {
+  if (name == "page_view") setTimeout(guarded(searched));
   tick();
   const whole = engaged | 0;
   if (whole) params.engagement_time_msec = whole;
@@ -32,15 +33,15 @@ const turned = (event: Event): void => {
   tick();
   if (event.type == "pagehide") since = 0;
   if (since) return;
-  partings.forEach((tell) => tell());
   if (engaged > 999) say("engagement", "user_engagement");
+  partings.forEach((tell) => tell());
 };
 
 // ── Pages ──
 
 let isScrolled: unknown;
 
-const viewed = (): void => {
+const searched = (): void => {
   const term = /[?&](?:q|s|search|query|keyword)=([^&#]+)/.exec(location.href);
   if (term) say("search", "view_search_results", { search_term: decodeURIComponent(term[1]!.replace(/\+/g, " ")) });
 };
@@ -55,12 +56,7 @@ const moved = guarded(() => {
   spot.page_referrer = before;
   isScrolled = 0;
   // The page sets its title after this.
-  setTimeout(
-    guarded(() => {
-      say("send_page_view", "page_view");
-      viewed();
-    }),
-  );
+  setTimeout(guarded(() => say("send_page_view", "page_view")));
 });
 
 // ── Links, forms, videos ──
@@ -102,6 +98,7 @@ const filled = ({ type, target, submitter }: any): void => {
 const played = ({ type, target }: any): void => {
   const { currentTime, duration } = target;
   if (!target.videoWidth || !(duration < 1e6)) return;
+  const { top, bottom } = target.getBoundingClientRect();
   const tell = (name: string, video_percent: number) => {
     begun.set(target, video_percent + 1);
     say("video", "video_" + name, {
@@ -111,12 +108,13 @@ const played = ({ type, target }: any): void => {
       video_provider: "html5",
       video_title: target.title,
       video_url: target.currentSrc,
+      visible: bottom > 0 && top < page.innerHeight,
     });
   };
   const mark = () => begun.get(target) || 0;
-  if (!mark()) tell("start", 0);
+  if (!mark() && !target.paused) tell("start", 0);
   [10, 25, 50, 75].forEach((percent) => {
-    if (mark() <= percent && currentTime * 100 >= percent * duration) tell("progress", percent);
+    if (mark() && mark() <= percent && currentTime * 100 >= percent * duration) tell("progress", percent);
   });
   if (type == "ended") {
     tell("complete", 100);
@@ -156,5 +154,4 @@ starts.push(() => {
       .getHighEntropyValues(["architecture", "bitness", "fullVersionList", "model", "platformVersion", "wow64"])
       .then((hints: Values) => add(',"client_hints":' + JSON.stringify(hints)));
   }
-  viewed();
 });

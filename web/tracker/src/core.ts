@@ -2,7 +2,7 @@
 // adds itself to `hooks`, `starts` and `commands`.
 //
 // Nothing of it throws into the page: whatever the page or the browser calls is guarded.
-import { keep, later, listen, ready, remove, storage } from "./delivery";
+import { clear, keep, later, listen, ready, remove, storage } from "./delivery";
 
 export type Values = Record<string, any>;
 
@@ -128,6 +128,7 @@ const record = (name: string, base: Values, params: Values, time: number): void 
 
 export const commands: Record<string, (a: any, b?: any) => void> = {
   event(name, params) {
+    if (!name) return;
     params = { ...params };
     hooks.forEach((hook) => hook(params, name));
     const base = {
@@ -146,7 +147,10 @@ export const commands: Record<string, (a: any, b?: any) => void> = {
   consent(kind, { wait_for_update, ...states }) {
     const left = remove();
     // A default denial is often followed by the choice of an earlier visit: that keeps who the visitor is.
-    if (kind == "update" && states.analytics_storage == "denied") jar.write_("");
+    if (kind == "update" && states.analytics_storage == "denied") {
+      jar.write_("");
+      clear();
+    }
     consent = { ...consent, ...states };
     left.forEach(([key, event]) => keep(key, event));
     if (kind == "default") {

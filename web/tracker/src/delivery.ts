@@ -80,6 +80,12 @@ export const remove = (): [string, string][] =>
     return [id, event];
   });
 
+/** Nothing is left in the browser, of no stream. */
+export const clear = (): void =>
+  Object.keys(disk).forEach((key) => {
+    if (!key.indexOf("_rs")) delete disk[key];
+  });
+
 /** As many of these as go into one request. */
 const take = (ids: string[]): string[] => {
   let length = 0;

@@ -31,12 +31,12 @@ const sign = (ids: string, time: any): number => {
   return hash >>> 0;
 };
 
-const TOKEN = /([?&])_rl=([^&#]*)&?/;
+const TOKEN = /([?&])_rl=([^&#]*)(&?)/;
 let brought = TOKEN.exec(location.href);
 
 jar.read_ = () => {
   if (brought) {
-    const [ids, time, signature] = brought[2]!.split("*") as any;
+    const [ids, time, signature] = decodeURIComponent(brought[2]!).split("*") as any;
     brought = null;
     if (Math.abs(Date.now() - time) < 12e4 && signature == sign(ids, time)) jar.write_(ids);
   }
@@ -44,7 +44,7 @@ jar.read_ = () => {
 };
 
 /** The page's address, without what a link brought. */
-export const address = (): string => location.href.replace(TOKEN, "$1");
+export const address = (): string => location.href.replace(TOKEN, (_, before, _token, behind) => behind && before);
 
 const isOther = (host: string): boolean =>
   host != location.hostname && (config.domains || []).some((domain: string) => ("." + host).endsWith("." + domain));

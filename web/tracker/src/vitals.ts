@@ -5,14 +5,18 @@ import { partings, say } from "./auto";
 
 const worst: Record<string, number> = {};
 
-const observe = (type: string, seen: (entry: any) => void): unknown =>
-  guarded(() =>
-    new PerformanceObserver(guarded((list) => list.getEntries().forEach(seen))).observe({
-      type,
-      buffered: true,
-      durationThreshold: 40,
-    } as any),
-  )();
+const observe = (type: string, seen: (entry: any) => void): boolean =>
+  guarded(() => {
+    const isKnown = PerformanceObserver.supportedEntryTypes.includes(type);
+    if (isKnown) {
+      new PerformanceObserver(guarded((list) => list.getEntries().forEach(seen))).observe({
+        type,
+        buffered: true,
+        durationThreshold: 40,
+      } as any);
+    }
+    return isKnown;
+  })();
 
 observe("largest-contentful-paint", (entry) => (worst.LCP = entry.startTime));
 
@@ -20,8 +24,7 @@ observe("largest-contentful-paint", (entry) => (worst.LCP = entry.startTime));
 let sum = 0;
 let first = 0;
 let last = 0;
-worst.CLS = 0;
-observe("layout-shift", ({ startTime, value, hadRecentInput }) => {
+const seesShifts = observe("layout-shift", ({ startTime, value, hadRecentInput }) => {
   if (hadRecentInput) return;
   if (startTime - last > 1e3 || startTime - first > 5e3) {
     first = startTime;
@@ -30,6 +33,7 @@ observe("layout-shift", ({ startTime, value, hadRecentInput }) => {
   last = startTime;
   worst.CLS = Math.max(worst.CLS!, (sum += value));
 });
+if (seesShifts) worst.CLS = 0;
 
 // Of each fifty interactions the slowest does not count.
 const slowest: Record<string, number> = {};
@@ -40,10 +44,11 @@ observe("event", ({ interactionId, duration }) => {
   worst.INP = all[(all.length / 50) | 0]!;
 });
 
+let isTold: unknown;
 partings.push(() => {
   for (const name in worst) {
     const value = worst[name];
-    say("vitals", name, { value, metric_value: value, metric_id: name + "-" + performance.timeOrigin });
-    delete worst[name];
+    if (!isTold) say("vitals", name, { value, metric_value: value, metric_id: name + "-" + performance.timeOrigin });
   }
+  isTold = 1;
 });
