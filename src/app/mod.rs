@@ -118,6 +118,8 @@ pub struct Target {
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
+    /// The page by which to try it, where it is tried.
+    first_use: Option<String>,
     server: Server,
     /// The listener of the admin routes, if they have one of their own.
     admin: Option<(SocketAddr, Server)>,
@@ -304,6 +306,7 @@ impl App {
                 searched,
             ),
             replays: Arc::new(replays),
+            is_trial: config.is_trial,
         });
         let address = SocketAddr::new(config.host, config.port);
         let (routes, admin) = match config.admin.listen {
@@ -320,8 +323,18 @@ impl App {
             (true, Some(_)) => Routes::Probes,
         };
         let (address, server) = listen(config, address, &shared, routes).await?;
+        let first_use = config.is_trial.then(|| {
+            // Browsers send no server what is behind the #.
+            let token = shared.admin.made_up().map(|token| format!("#{token}"));
+            format!(
+                "http://localhost:{}/{}",
+                address.port(),
+                token.unwrap_or_default()
+            )
+        });
         Ok(Self {
             address,
+            first_use,
             server,
             admin,
             #[cfg(feature = "pubsub")]
@@ -387,6 +400,9 @@ impl App {
             .map(|(_, server)| tokio::spawn(server.run(std::future::pending(), Duration::ZERO)));
 
         tracing::info!(address = %self.address, admin_address = %admin_address, log_id = %self.log.id(), "collector started");
+        if let Some(page) = &self.first_use {
+            tracing::info!(%page, "to try it, open this page");
+        }
         let stop = self.stop;
         #[cfg(feature = "pubsub")]
         let consuming = self

@@ -122,6 +122,8 @@ pub enum From {
 pub struct Config {
     /// How logs are written.
     pub log_format: LogFormat,
+    /// Whether the collector is tried out.
+    pub is_trial: bool,
     /// Address to listen on.
     pub host: IpAddr,
     /// Port to listen on; 0 for a free one.

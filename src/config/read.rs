@@ -97,6 +97,7 @@ impl Config {
                     project: read_project(reader),
                 }
             },
+            is_trial: is_qa,
             host: reader
                 .parse("RUN__HOST", "an IP address such as 127.0.0.1", |text| {
                     text.parse().ok().map(Host)

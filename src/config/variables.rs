@@ -37,7 +37,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "ENVIRONMENT",
         "",
-        "QA: logs for people, at debug level; anything else: one JSON object a line",
+        "QA: logs for people, at debug level, and a page at / to try the collector; anything else: one JSON object a line",
     ),
     variable("RUN__HOST", "0.0.0.0", "address to listen on"),
     variable(

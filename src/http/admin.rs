@@ -39,14 +39,16 @@ pub struct AdminConfig {
 #[derive(Debug)]
 pub struct Admin {
     token: Option<Secret>,
+    is_made_up: bool,
     hosts: Vec<String>,
 }
 
 impl Admin {
     /// Makes up a token if need be, and says it once in the log.
     pub fn new(config: &AdminConfig) -> Self {
+        let is_made_up = config.token.is_none() && config.is_made_up;
         let token = config.token.clone().or_else(|| {
-            config.is_made_up.then(|| {
+            is_made_up.then(|| {
                 let token = Secret::new(Uuid::new_v4().simple().to_string());
                 tracing::info!(
                     token = token.reveal(),
@@ -57,8 +59,15 @@ impl Admin {
         });
         Self {
             token,
+            is_made_up,
             hosts: config.hosts.clone(),
         }
+    }
+
+    /// The token, if it was made up for this run: one that stays is nobody's to tell.
+    pub fn made_up(&self) -> Option<&str> {
+        let token = self.token.as_ref().filter(|_| self.is_made_up)?;
+        Some(token.reveal())
     }
 
     /// Whether a request with this head may see.

@@ -173,7 +173,7 @@ fn is_https(head: &Parts) -> bool {
 }
 
 /// The host that the client asked for, without its port, in lower case. `None` for an address of IPv6.
-fn host(head: &Parts) -> Option<Cow<'_, str>> {
+pub(super) fn host(head: &Parts) -> Option<Cow<'_, str>> {
     let authority = match head.headers.get(header::HOST) {
         Some(host) => host.to_str().ok()?,
         None => head.uri.authority()?.as_str(),
@@ -191,7 +191,7 @@ fn host(head: &Parts) -> Option<Cow<'_, str>> {
 
 /// The domain for which a browser accepts a cookie of this host: never a public suffix, nor that of a
 /// hoster under which anybody can have a name (<https://publicsuffix.org/>). `None`: the host alone.
-fn registrable_domain(host: &str) -> Option<&str> {
+pub(super) fn registrable_domain(host: &str) -> Option<&str> {
     // The last label of an address is a number, that of a domain never.
     let last = host.rsplit('.').next().unwrap_or_default();
     let is_address = last.bytes().all(|byte| byte.is_ascii_digit());

@@ -19,7 +19,7 @@ fn page(html: &str) -> Asset {
 }
 
 /// Scripts, style sheets and requests of this server only.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// ReDoc searches in a worker that it makes itself, and writes its styles into the page; styles can run nothing.

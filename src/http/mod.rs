@@ -25,6 +25,8 @@ mod docs;
 mod error;
 mod events;
 mod extract;
+mod first_use;
+mod gtm;
 mod health;
 pub mod openapi;
 mod secret;
@@ -67,6 +69,8 @@ pub struct Shared {
     pub fates: Fates,
     /// The dead letters.
     pub replays: Arc<Replays>,
+    /// Whether the collector is tried out, so that `/` explains it.
+    pub is_trial: bool,
 }
 
 impl Shared {
@@ -103,6 +107,9 @@ pub fn router(shared: Arc<Shared>, routes: Routes) -> Router {
                 client_hints::ask(policy, response)
             })),
         });
+        if shared.is_trial {
+            router = router.merge(first_use::routes());
+        }
     }
     if matches!(routes, Routes::Admin | Routes::All) {
         router = router.merge(admin::routes(&shared));
@@ -123,4 +130,6 @@ fn public() -> Router<Arc<Shared>> {
         .route("/redoc", get(docs::redoc))
         .route("/redoc/", get(docs::redoc))
         .route("/static/{file}", get(assets::file))
+        .route("/static/gtm/template.tpl", get(gtm::template))
+        .route("/api/v1/fetch/v6.js", get(assets::v6))
 }

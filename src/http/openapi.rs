@@ -23,6 +23,7 @@ pub fn document() -> Value {
         "tags": [
             {"name": "events", "description": "Sending events"},
             {"name": "state", "description": "How the collector is"},
+            {"name": "websites", "description": "What websites take from here"},
             {"name": "documentation", "description": "This description, and pages that draw it"},
         ],
         "paths": {
@@ -53,6 +54,10 @@ pub fn document() -> Value {
             "/docs": file("docs", "This description, drawn by Swagger UI", &["text/html"], &json!({"type": "string"})),
             "/redoc": file("redoc", "This description, drawn by ReDoc", &["text/html"], &json!({"type": "string"})),
             "/static/{file}": static_files(),
+            "/static/gtm/template.tpl": get("websites", "tag_manager_template", "A tag for Google Tag Manager, to be imported there", &[("200", answer(
+                "The template, with the host that was asked in its permissions", "text/plain", &json!({"type": "string"}),
+            ))]),
+            "/api/v1/fetch/v6.js": file("v6", "The tracker, where the predecessor had it", &["text/javascript"], &json!({"type": "string"})),
         },
         "components": {
             "schemas": schemas::all(),
@@ -438,7 +443,7 @@ fn static_files() -> Value {
     let media_types = ["text/javascript", "text/css", "image/png", "text/plain"];
     let mut path = file(
         "static",
-        "Scripts and styles of the pages",
+        "The tracker; scripts and styles of the pages",
         &media_types,
         &json!({"type": "string"}),
     );
@@ -446,6 +451,8 @@ fn static_files() -> Value {
         "name": "file", "in": "path", "required": true,
         "schema": {"type": "string", "enum": assets::names()},
     }]);
+    path["get"]["responses"]["200"]["content"]["application/json"] =
+        json!({"schema": {"type": "object"}});
     path["get"]["responses"]["404"] = refusal("404").1;
     path
 }
