@@ -13,6 +13,9 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 const target = process.argv[2] ?? join(here, "../static");
 
+/** The licence of what is bundled with the live view goes with it. */
+const uplot = `/*!\nuPlot, https://github.com/leeoniya/uPlot\n\n${readFileSync(join(here, "node_modules/uplot/LICENSE"), "utf8")}*/`;
+
 /** What each file is made of: where the source begins, and what is special about it. */
 const bundles = [
   ...["rs-core", "rs", "v6"].map((name) => ({
@@ -21,6 +24,9 @@ const bundles = [
     // Browsers of 2018 and later run it. Names that end with an underscore are ours alone and become short.
     options: { target: "es2018", mangleProps: /[^_]_$/ },
   })),
+  // The live view, with uPlot.
+  { out: "live.js", entry: "live/src/live.ts", options: { target: "es2020", sourcemap: false, banner: { js: uplot } } },
+  { out: "live.css", entry: "live/src/live.css", options: { target: "chrome90", sourcemap: false, banner: { css: uplot } } },
 ];
 
 for (const { out, entry, options } of bundles) {

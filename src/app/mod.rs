@@ -22,6 +22,7 @@ use crate::consume::Consumer;
 use crate::durable::{Disk, FileSystem, RealDisk};
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::log::{DiskLog, Log, MemoryLog};
 
 use crate::pipeline::{
@@ -126,6 +127,7 @@ pub struct App {
     consumer: Option<Arc<Consumer>>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
+    live: Arc<Live>,
     deliveries: Vec<Delivery>,
     totals: Option<Totals>,
     /// The rows of the ledger and how often they are written, if any destination keeps them.
@@ -286,6 +288,7 @@ impl App {
             turn: tokio::sync::Mutex::new(Unfinished::default()),
         };
         let book = shelf.book(&deliveries, origins, &ledger, &log, &clock);
+        let live = Arc::new(Live::new(Arc::clone(&ledger), Arc::clone(&clock)));
         let (enricher, reference) = enricher(config)?;
         let shared = Arc::new(Shared {
             intake,
@@ -304,6 +307,7 @@ impl App {
                 searched,
             ),
             replays: Arc::new(replays),
+            live: Arc::clone(&live),
         });
         let address = SocketAddr::new(config.host, config.port);
         let (routes, admin) = match config.admin.listen {
@@ -328,6 +332,7 @@ impl App {
             consumer: consumer.transpose()?.map(Arc::new),
             log,
             ledger,
+            live,
             deliveries,
             totals,
             book: book.zip(config.ledger_interval),
@@ -379,6 +384,7 @@ impl App {
         }
 
         booking.spawn(watch_lag(Arc::clone(&self.ledger)));
+        booking.spawn(Arc::clone(&self.live).keep_minutes());
         booking.spawn(self.reference.keep());
 
         // Until the very end, so that the end can be watched.
@@ -396,6 +402,8 @@ impl App {
         let shutdown = async {
             shutdown.await;
             tracing::info!("stopping");
+            // Answers to those who look never end by themselves.
+            self.live.close();
             deadline.get_or_init(|| Instant::now() + self.drain);
             stop.send_replace(Stop::Flush);
         };

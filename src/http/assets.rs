@@ -31,12 +31,20 @@ macro_rules! built {
 }
 
 /// What is under `/static/`. The `.gz` ones come from `build.rs`.
-static FILES: LazyLock<[(&str, Asset); 7]> = LazyLock::new(|| {
+static FILES: LazyLock<[(&str, Asset); 9]> = LazyLock::new(|| {
     [
         ("docs.css", Asset::new(CSS, include_str!("docs/docs.css"))),
         (
             "docs.js",
             Asset::new(JAVASCRIPT, include_str!("docs/docs.js")),
+        ),
+        (
+            "live.css",
+            Asset::new(CSS, include_str!("../../static/live.css")),
+        ),
+        (
+            "live.js",
+            Asset::new(JAVASCRIPT, include_str!("../../static/live.js")),
         ),
         (
             "redoc.js",

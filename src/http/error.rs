@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::ledger::RequestRefusal;
+use crate::live::Closed;
 use crate::pipeline::Refused;
 
 /// After how many seconds a refused client may come back.
@@ -95,6 +96,9 @@ pub enum Error {
     /// Admin routes are not for this host.
     #[error("admin routes answer to localhost, addresses and the hosts in ADMIN__HOSTS only")]
     UnknownHost,
+    /// Nobody more can look at what arrives.
+    #[error("{0}")]
+    NotLive(#[from] Closed),
     /// A page of another site asks the operator's browser to act.
     #[error("pages of other sites may not do this")]
     CrossSite,
@@ -139,9 +143,10 @@ impl Error {
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotReplayed(_) => StatusCode::CONFLICT,
-            Self::Timeout | Self::Unavailable(_) | Self::Some { retry: true, .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotLive(_)
+            | Self::Timeout
+            | Self::Unavailable(_)
+            | Self::Some { retry: true, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -166,6 +171,7 @@ impl Error {
             Self::TooMany { .. } => "too_many",
             Self::Unauthorized => "unauthorized",
             Self::UnknownHost => "unknown_host",
+            Self::NotLive(_) => "not_live",
             Self::CrossSite => "cross_site",
             Self::DestinationNotFound => "destination_not_found",
             Self::NotReplayed(_) => "not_replayed",
@@ -196,6 +202,7 @@ impl Error {
             | Self::Unauthorized
             | Self::UnknownHost
             | Self::CrossSite
+            | Self::NotLive(_)
             | Self::DestinationNotFound
             | Self::NotReplayed(_)
             | Self::EventNotFound => None,

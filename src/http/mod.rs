@@ -12,6 +12,7 @@ use http::request::Parts;
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::pipeline::{Fates, Intake, Replays};
 
 mod admin;
@@ -26,6 +27,7 @@ mod error;
 mod events;
 mod extract;
 mod health;
+mod live;
 pub mod openapi;
 mod secret;
 mod senders;
@@ -67,6 +69,8 @@ pub struct Shared {
     pub fates: Fates,
     /// The dead letters.
     pub replays: Arc<Replays>,
+    /// What arrives now, for those who look.
+    pub live: Arc<Live>,
 }
 
 impl Shared {
