@@ -230,25 +230,24 @@ impl Error {
     }
 
     /// What the answer says besides, as the status asks for it.
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::TooMany { wait } => {
                 let seconds = wait.as_secs().saturating_add(1);
-                Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
+                vec![(header::RETRY_AFTER, HeaderValue::from(seconds))]
             }
-            Self::Unauthorized => {
-                let schemes = "Basic realm=\"Real Streaming\", charset=\"UTF-8\", Bearer";
-                let schemes = HeaderValue::from_static(schemes);
-                Some((header::WWW_AUTHENTICATE, schemes))
-            }
+            // A line each: Chromium takes a line for one scheme, and would ask for no password.
+            Self::Unauthorized => ["Basic realm=\"Real Streaming\", charset=\"UTF-8\"", "Bearer"]
+                .map(|scheme| (header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme)))
+                .into(),
             Self::WrongWriteKey => {
                 let scheme = HeaderValue::from_static("Bearer");
-                Some((header::WWW_AUTHENTICATE, scheme))
+                vec![(header::WWW_AUTHENTICATE, scheme)]
             }
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
+                vec![(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))]
             }
-            _ => None,
+            _ => Vec::new(),
         }
     }
 
@@ -292,8 +291,8 @@ impl IntoResponse for Error {
             details: self.details(),
         };
         let mut response = (self.status(), axum::Json(&body)).into_response();
-        if let Some((name, value)) = self.header() {
-            response.headers_mut().insert(name, value);
+        for (name, value) in self.headers() {
+            response.headers_mut().append(name, value);
         }
         response.extensions_mut().insert(Refusal {
             code: self.code(),

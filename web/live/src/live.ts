@@ -28,6 +28,7 @@ const list = find<HTMLOListElement>("events");
 const pauseButton = find<HTMLButtonElement>("pause");
 
 let source: EventSource | undefined;
+const former: EventSource[] = [];
 let before: State | undefined;
 const rates: { at: number; value: number }[] = [];
 
@@ -51,18 +52,24 @@ function query(): string {
   return text && `?${text}`;
 }
 
+function leave(): void {
+  for (const one of former.splice(0)) one.close();
+}
+
 function connect(): void {
   const next = new EventSource(`/live/events${query()}`);
-  // The one before is closed when this one is there, so that somebody looks all the time.
-  const former = source;
+  // Those before are closed when this one is there, so that somebody looks all the time.
+  if (source) former.push(source);
   source = next;
+  tell("Connecting…", "");
   next.addEventListener("open", () => {
-    former?.close();
+    if (source !== next) return;
+    leave();
     tell("Connected", "open");
   });
   next.addEventListener("error", () => {
     if (source !== next) return;
-    former?.close();
+    leave();
     if (next.readyState === EventSource.CLOSED) {
       tell("The collector does not let this page look; it is asked again in ten seconds", "broken");
       setTimeout(() => source === next && connect(), 10_000);
@@ -93,7 +100,7 @@ function showState(state: State): void {
     ["Furthest behind", seconds(behind)],
     ["Log", bytes(state.log.size_bytes)],
   ]);
-  rateChart.draw(rates.map(({ at }) => at), rates.map(({ value }) => value));
+  rateChart.draw(state.at / 1000 - SECONDS, state.at / 1000, rates.map(({ at }) => at), rates.map(({ value }) => value));
   const highest = Math.max(0, ...rates.map(({ value }) => value));
   say(find("rate-text"), `${count(rate)} now, ${count(highest)} at the most`);
   showMinutes(state);
@@ -102,7 +109,8 @@ function showState(state: State): void {
 }
 
 function showMinutes({ minutes }: State): void {
-  minutesChart.draw(minutes.map(({ at }) => at / 1000), minutes.map(({ received }) => received));
+  const end = (minutes[minutes.length - 1]?.at ?? 0) / 1000 + 60;
+  minutesChart.draw(end - 30 * 60, end, minutes.map(({ at }) => at / 1000), minutes.map(({ received }) => received));
   const counts = minutes.map(({ received }) => received);
   say(find("minutes-text"), `${count(counts[counts.length - 1] ?? 0)} in this minute, ${count(Math.max(0, ...counts))} at the most`);
   const outcomes = Object.keys(minutes[0]?.outcomes ?? {});
@@ -235,6 +243,9 @@ find("f-personal").addEventListener("change", apply);
 find("f-outcome").addEventListener("change", apply);
 pauseButton.addEventListener("click", () => pause(!isPaused));
 // A browser takes no more frames for a page that it has put aside.
-addEventListener("pagehide", () => source?.close());
+addEventListener("pagehide", () => {
+  leave();
+  source?.close();
+});
 addEventListener("pageshow", (event) => event.persisted && connect());
 connect();
