@@ -237,9 +237,12 @@ impl Error {
                 vec![(header::RETRY_AFTER, HeaderValue::from(seconds))]
             }
             // A line each: Chromium takes a line for one scheme, and would ask for no password.
-            Self::Unauthorized => ["Basic realm=\"Real Streaming\", charset=\"UTF-8\"", "Bearer"]
-                .map(|scheme| (header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme)))
-                .into(),
+            Self::Unauthorized => [
+                "Basic realm=\"Real Streaming\", charset=\"UTF-8\"",
+                "Bearer",
+            ]
+            .map(|scheme| (header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme)))
+            .into(),
             Self::WrongWriteKey => {
                 let scheme = HeaderValue::from_static("Bearer");
                 vec![(header::WWW_AUTHENTICATE, scheme)]
