@@ -94,7 +94,7 @@ function showState(state: State): void {
   const behind = Math.max(0, ...state.destinations.map((destination) => destination.pending_seconds));
   pairs(find("numbers"), [
     ["Events a second", count(rate)],
-    ["In these minutes", count(state.of)],
+    ["Last 30 minutes", count(state.of)],
     ["Refused, all time", count(state.intake["refused"] ?? 0)],
     ["Rejected, all time", count(state.intake["rejected"] ?? 0)],
     ["Furthest behind", seconds(behind)],
