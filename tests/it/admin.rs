@@ -41,7 +41,10 @@ async fn admin_routes_ask_for_the_token_and_a_known_host() {
                 .lines()
                 .filter_map(|line| line.strip_prefix("www-authenticate: "))
                 .collect();
-            let asked = ["basic realm=\"real streaming\", charset=\"utf-8\"", "bearer"];
+            let asked = [
+                "basic realm=\"real streaming\", charset=\"utf-8\"",
+                "bearer",
+            ];
             assert_eq!(schemes, if status == 401 { &asked[..] } else { &[] });
         }
         let known = [BEARER, ("Host", "collect.shop.test")];

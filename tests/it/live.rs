@@ -415,7 +415,12 @@ async fn while_nobody_looks_nothing_is_counted_but_by_the_ledger() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_who_reads_nothing_is_let_go() {
-    let collector = Builder::new().to(&memory("a")).start().await;
+    let collector = Builder::new()
+        // Their connection is not what ends it.
+        .set("HTTP__REQUEST_TIMEOUT", "300")
+        .to(&memory("a"))
+        .start()
+        .await;
     let mut viewer = Viewer::join(collector.address, "outcome=rejected").await;
     viewer.state().await;
     let idle = Viewer::join(collector.address, "event=large&personal=1").await;
@@ -434,10 +439,12 @@ async fn a_viewer_who_reads_nothing_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_outlasts_what_ends_idle_connections() {
+async fn a_viewer_outlasts_what_ends_idle_connections_and_makes_room_for_none() {
     let collector = Builder::new()
         .set("HTTP__IDLE_TIMEOUT", "1")
         .set("HTTP__REQUEST_TIMEOUT", "2")
+        .set("HTTP__MAX_CONNECTIONS", "2")
+        .set("HTTP__MAX_CONNECTIONS_PER_IP", "8")
         .to(&memory("a"))
         .start()
         .await;
@@ -446,6 +453,14 @@ async fn a_viewer_outlasts_what_ends_idle_connections() {
     viewer
         .state_where(|state| state["at"].as_u64().unwrap() > first + 5000)
         .await;
+    for id in ["1", "2", "3"] {
+        let idle = TcpStream::connect(collector.address).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // It is the idle one that makes room.
+        collector.takes(&event(id)).await;
+        drop(idle);
+    }
+    viewer.state_where(|state| state["counted"] == 3).await;
     collector.stop().await;
     assert_eq!(
         viewer.until("never\n").await,
