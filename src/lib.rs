@@ -24,6 +24,7 @@ pub mod enrich;
 pub mod http;
 pub mod ledger;
 pub mod letters;
+pub mod live;
 pub mod log;
 pub mod pipeline;
 pub mod schema;

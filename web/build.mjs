@@ -4,7 +4,7 @@
 //
 // What is built is checked in, so that cargo alone can build the program; a test builds it again and compares.
 // The same sources give the same bytes wherever they are built. Another file is another entry of `bundles`.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -13,6 +13,9 @@ import { minify } from "terser";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = process.argv[2] ?? join(here, "../static");
+
+/** The licence of what is bundled with the live view goes with it. */
+const uplot = `/*!\nuPlot, https://github.com/leeoniya/uPlot\n\n${readFileSync(join(here, "node_modules/uplot/LICENSE"), "utf8")}*/`;
 
 /** What each file is made of: where its source begins, and what is special about it. */
 const bundles = [
@@ -23,6 +26,9 @@ const bundles = [
     options: { target: "es2018", mangleProps: /[^_]_$/ },
     isSmall: true,
   })),
+  // The live view, with uPlot.
+  { out: "live.js", entry: "live/src/live.ts", options: { target: "es2020", sourcemap: false, banner: { js: uplot } } },
+  { out: "live.css", entry: "live/src/live.css", options: { target: "chrome90", sourcemap: false, banner: { css: uplot } } },
 ];
 
 /** Where small files matter, terser finds what esbuild leaves. */

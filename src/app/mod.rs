@@ -22,6 +22,7 @@ use crate::consume::Consumer;
 use crate::durable::{Disk, RealDisk};
 use crate::http::{Admin, Cookie, Routes, Senders, Server, Shared};
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::log::Log;
 use crate::pipeline::{
     Acknowledge, Book, Dedupe, Delivery, DeliveryConfig, Fates, Intake, Replays, Sent, Stop,
@@ -128,6 +129,7 @@ pub struct App {
     consumer: Option<Arc<Consumer>>,
     log: Arc<dyn Log>,
     ledger: Arc<Ledger>,
+    live: Arc<Live>,
     deliveries: Vec<Delivery>,
     totals: Option<Totals>,
     /// The rows of the ledger and how often they are written, if any destination keeps them.
@@ -288,6 +290,7 @@ impl App {
             turn: tokio::sync::Mutex::new(Unfinished::default()),
         };
         let book = shelf.book(&deliveries, origins, &ledger, &log, &clock);
+        let live = Arc::new(Live::new(Arc::clone(&ledger), Arc::clone(&clock)));
         let (enricher, reference) = enricher(config)?;
         let shared = Arc::new(Shared {
             intake,
@@ -307,6 +310,7 @@ impl App {
             ),
             replays: Arc::new(replays),
             is_trial: config.is_trial,
+            live: Arc::clone(&live),
         });
         let address = SocketAddr::new(config.host, config.port);
         let (routes, admin) = match config.admin.listen {
@@ -341,6 +345,7 @@ impl App {
             consumer: consumer.transpose()?.map(Arc::new),
             log,
             ledger,
+            live,
             deliveries,
             totals,
             book: book.zip(config.ledger_interval),
@@ -392,6 +397,7 @@ impl App {
         }
 
         booking.spawn(watch_lag(Arc::clone(&self.ledger)));
+        booking.spawn(Arc::clone(&self.live).keep_minutes());
         booking.spawn(self.reference.keep());
 
         // Until the very end, so that the end can be watched.
@@ -412,6 +418,8 @@ impl App {
         let shutdown = async {
             shutdown.await;
             tracing::info!("stopping");
+            // Answers to those who look never end by themselves.
+            self.live.close();
             deadline.get_or_init(|| Instant::now() + self.drain);
             stop.send_replace(Stop::Flush);
         };

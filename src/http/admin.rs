@@ -1,5 +1,5 @@
 //! Who may see what the collector knows: metrics, what became of an event, rows that are only tried out; and who may
-//! replay dead letters.
+//! replay dead letters; and who may look at what arrives.
 //!
 //! One token, as a bearer token or as the password of Basic authentication
 //! (<https://www.rfc-editor.org/rfc/rfc6750#section-2.1>, <https://www.rfc-editor.org/rfc/rfc7617>), so that browsers
@@ -16,11 +16,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use uuid::Uuid;
 
 use super::secret::{self, Secret};
-use super::{Error, Shared, dead_letters, events, health};
+use super::{Error, Shared, dead_letters, events, health, live};
 
 /// Who may see what, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,21 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/v1/events/{event_id}", get(events::fate))
         .route("/api/v1/dead_letters", get(dead_letters::waiting))
         .route("/api/v1/dead_letters/replay", post(dead_letters::replay))
+        .route("/live", get(live::page))
+        .route("/live/", get(live::page))
+        .route("/live/events", get(live::events))
         .route_layer(guard)
+}
+
+/// What a browser says of who made it send a request (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>).
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// Refuses what pages of other sites ask for: a browser that knows the password would send it whoever asks.
+pub(super) fn refuse_other_sites(headers: &HeaderMap) -> Result<(), Error> {
+    match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) => Err(Error::CrossSite),
+    }
 }
 
 async fn guard(

@@ -39,7 +39,7 @@ macro_rules! built {
 
 /// What is under `/static/`. The `.gz` ones come from `build.rs`.
 /// `static/` is built from `web/`.
-static FILES: LazyLock<[(&str, Asset); 15]> = LazyLock::new(|| {
+static FILES: LazyLock<[(&str, Asset); 17]> = LazyLock::new(|| {
     [
         (
             "rs-core.js",
@@ -80,6 +80,14 @@ static FILES: LazyLock<[(&str, Asset); 15]> = LazyLock::new(|| {
         (
             "first-use.js",
             Asset::new(JAVASCRIPT, include_str!("first_use/first-use.js")),
+        ),
+        (
+            "live.css",
+            Asset::new(CSS, include_str!("../../static/live.css")),
+        ),
+        (
+            "live.js",
+            Asset::new(JAVASCRIPT, include_str!("../../static/live.js")),
         ),
         (
             "redoc.js",

@@ -16,13 +16,10 @@ use tokio::time::Instant;
 use crate::clock::Micros;
 use crate::pipeline::{ReplayError, Selection, Waiting};
 
-use super::{Error, Shared};
+use super::{Error, Shared, admin};
 
 /// How long one request replays; below the deadline of requests.
 const REPLAY_TIME: Duration = Duration::from_secs(10);
-
-/// What a browser says of who made it send a request (<https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header>).
-const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// What waits.
 #[derive(Debug, Serialize)]
@@ -88,11 +85,7 @@ pub(super) async fn replay(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<Done>, Error> {
-    // A browser that knows the password would send it whoever asks.
-    let site = headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes());
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return Err(Error::CrossSite);
-    }
+    admin::refuse_other_sites(&headers)?;
     let now = shared.clock.now();
     let mut selection = selection(&uri, now)?;
     selection.until.get_or_insert(now);

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::ledger::RequestRefusal;
+use crate::live::Closed;
 use crate::pipeline::Refused;
 
 /// After how many seconds a refused client may come back.
@@ -95,6 +96,9 @@ pub enum Error {
     /// Admin routes are not for this host.
     #[error("admin routes answer to localhost, addresses and the hosts in ADMIN__HOSTS only")]
     UnknownHost,
+    /// Nobody more can look at what arrives.
+    #[error("{0}")]
+    NotLive(#[from] Closed),
     /// A page of another site asks the operator's browser to act.
     #[error("pages of other sites may not do this")]
     CrossSite,
@@ -139,9 +143,10 @@ impl Error {
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotReplayed(_) => StatusCode::CONFLICT,
-            Self::Timeout | Self::Unavailable(_) | Self::Some { retry: true, .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotLive(_)
+            | Self::Timeout
+            | Self::Unavailable(_)
+            | Self::Some { retry: true, .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -166,6 +171,7 @@ impl Error {
             Self::TooMany { .. } => "too_many",
             Self::Unauthorized => "unauthorized",
             Self::UnknownHost => "unknown_host",
+            Self::NotLive(_) => "not_live",
             Self::CrossSite => "cross_site",
             Self::DestinationNotFound => "destination_not_found",
             Self::NotReplayed(_) => "not_replayed",
@@ -196,6 +202,7 @@ impl Error {
             | Self::Unauthorized
             | Self::UnknownHost
             | Self::CrossSite
+            | Self::NotLive(_)
             | Self::DestinationNotFound
             | Self::NotReplayed(_)
             | Self::EventNotFound => None,
@@ -223,25 +230,27 @@ impl Error {
     }
 
     /// What the answer says besides, as the status asks for it.
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
             Self::TooMany { wait } => {
                 let seconds = wait.as_secs().saturating_add(1);
-                Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
+                vec![(header::RETRY_AFTER, HeaderValue::from(seconds))]
             }
-            Self::Unauthorized => {
-                let schemes = "Basic realm=\"Real Streaming\", charset=\"UTF-8\", Bearer";
-                let schemes = HeaderValue::from_static(schemes);
-                Some((header::WWW_AUTHENTICATE, schemes))
-            }
+            // A line each: Chromium takes a line for one scheme, and would ask for no password.
+            Self::Unauthorized => [
+                "Basic realm=\"Real Streaming\", charset=\"UTF-8\"",
+                "Bearer",
+            ]
+            .map(|scheme| (header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme)))
+            .into(),
             Self::WrongWriteKey => {
                 let scheme = HeaderValue::from_static("Bearer");
-                Some((header::WWW_AUTHENTICATE, scheme))
+                vec![(header::WWW_AUTHENTICATE, scheme)]
             }
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                Some((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)))
+                vec![(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))]
             }
-            _ => None,
+            _ => Vec::new(),
         }
     }
 
@@ -285,8 +294,8 @@ impl IntoResponse for Error {
             details: self.details(),
         };
         let mut response = (self.status(), axum::Json(&body)).into_response();
-        if let Some((name, value)) = self.header() {
-            response.headers_mut().insert(name, value);
+        for (name, value) in self.headers() {
+            response.headers_mut().append(name, value);
         }
         response.extensions_mut().insert(Refusal {
             code: self.code(),

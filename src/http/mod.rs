@@ -12,6 +12,7 @@ use http::request::Parts;
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::pipeline::{Fates, Intake, Replays};
 
 mod admin;
@@ -28,6 +29,7 @@ mod extract;
 mod first_use;
 mod gtm;
 mod health;
+mod live;
 pub mod openapi;
 mod secret;
 mod senders;
@@ -71,6 +73,8 @@ pub struct Shared {
     pub replays: Arc<Replays>,
     /// Whether the collector is tried out, so that `/` explains it.
     pub is_trial: bool,
+    /// What arrives now, for those who look.
+    pub live: Arc<Live>,
 }
 
 impl Shared {

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::assets;
+use crate::live::Outcome;
 
 mod schemas;
 
@@ -50,6 +51,8 @@ pub fn document() -> Value {
             "/api/v1/events/{event_id}": event(),
             "/api/v1/dead_letters": dead_letters(),
             "/api/v1/dead_letters/replay": replay(),
+            "/live": admin(file("live", "What arrives now, as a page", &["text/html"], &json!({"type": "string"}))),
+            "/live/events": live_events(),
             "/openapi.json": file("openapi", "This description", &["application/json"], &json!({"type": "object"})),
             "/docs": file("docs", "This description, drawn by Swagger UI", &["text/html"], &json!({"type": "string"})),
             "/redoc": file("redoc", "This description, drawn by ReDoc", &["text/html"], &json!({"type": "string"})),
@@ -248,6 +251,49 @@ fn event() -> Value {
     path["get"]["parameters"] = json!([{
         "name": "event_id", "in": "path", "required": true, "schema": {"type": "string", "minLength": 1},
     }]);
+    path
+}
+
+/// What the live view shows.
+fn live_events() -> Value {
+    let parameter = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    let text = |most: usize| json!({"type": "string", "maxLength": most});
+    let outcomes = Outcome::ALL.map(Outcome::name);
+    let mut path = admin(get(
+        "state",
+        "liveEvents",
+        "What arrives now: once a second `state`, and `seen` with events that fit",
+        &[
+            (
+                "200",
+                answer(
+                    "Server-sent events; the answer has no end",
+                    "text/event-stream",
+                    &json!({"type": "string"}),
+                ),
+            ),
+            refusal("400"),
+        ],
+    ));
+    path["get"]["parameters"] = json!([
+        parameter("stream", "Events of this `stream_id` only", text(128)),
+        parameter("event", "Events of this name only", text(128)),
+        parameter(
+            "user",
+            "Events of this user only: `user_id`, `user_pseudo_id`, or what stands for it where it is masked",
+            text(128)
+        ),
+        parameter(
+            "outcome",
+            "Events that ended so only",
+            json!({"enum": outcomes})
+        ),
+        parameter(
+            "personal",
+            "Personal fields as they are",
+            json!({"enum": ["1", "true", "0", "false"]})
+        ),
+    ]);
     path
 }
 

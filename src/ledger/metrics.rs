@@ -64,13 +64,14 @@ impl Ledger {
             self.counters.late.load(Ordering::Relaxed),
         );
         page.family("log_size_bytes", "Bytes that the log holds.", "gauge");
-        page.sample("log_size_bytes", "", self.log.size_bytes());
+        let (size_bytes, max_bytes) = self.log_bytes();
+        page.sample("log_size_bytes", "", size_bytes);
         page.family(
             "log_max_bytes",
             "Bytes that the log may hold; beyond, events are refused.",
             "gauge",
         );
-        page.sample("log_max_bytes", "", self.log.max_bytes());
+        page.sample("log_max_bytes", "", max_bytes);
     }
 
     fn render_requests(&self, page: &mut Page<'_>) {
@@ -79,23 +80,11 @@ impl Ledger {
             "Requests refused before they were parsed.",
             "counter",
         );
-        let counters = &self.counters;
-        let refusals = [
-            ("malformed", &counters.requests_malformed),
-            ("too_large", &counters.requests_too_large),
-            ("timeout", &counters.requests_timeout),
-            ("unavailable", &counters.requests_unavailable),
-            ("connections", &counters.requests_connections),
-            ("origin", &counters.requests_origin),
-            ("sender", &counters.requests_sender),
-            ("rate", &counters.requests_rate),
-            ("other", &counters.requests_other),
-        ];
-        for (reason, counter) in refusals {
+        for (reason, count) in self.requests_refused() {
             page.sample(
                 "requests_refused_total",
                 &format!("reason=\"{reason}\""),
-                counter.load(Ordering::Relaxed),
+                count,
             );
         }
         page.family(
@@ -106,7 +95,9 @@ impl Ledger {
         page.sample(
             "requests_unlisted_origin_total",
             "",
-            counters.requests_unlisted_origin.load(Ordering::Relaxed),
+            self.counters
+                .requests_unlisted_origin
+                .load(Ordering::Relaxed),
         );
     }
 

@@ -283,6 +283,28 @@ impl Ledger {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Requests that were refused before they were parsed, by reason, since the process started.
+    pub fn requests_refused(&self) -> [(&'static str, u64); 9] {
+        let counters = &self.counters;
+        let counters = [
+            ("malformed", &counters.requests_malformed),
+            ("too_large", &counters.requests_too_large),
+            ("timeout", &counters.requests_timeout),
+            ("unavailable", &counters.requests_unavailable),
+            ("connections", &counters.requests_connections),
+            ("origin", &counters.requests_origin),
+            ("sender", &counters.requests_sender),
+            ("rate", &counters.requests_rate),
+            ("other", &counters.requests_other),
+        ];
+        counters.map(|(reason, counter)| (reason, counter.load(Ordering::Relaxed)))
+    }
+
+    /// Bytes that the log holds, and may hold.
+    pub fn log_bytes(&self) -> (u64, u64) {
+        (self.log.size_bytes(), self.log.max_bytes())
+    }
+
     /// Adds a destination's counts.
     pub fn add_destination(&self, destination: Arc<Destination>) {
         self.destinations

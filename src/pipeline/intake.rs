@@ -255,6 +255,11 @@ pub struct With {
 }
 
 impl With {
+    /// The receipt of the event itself.
+    pub fn event(&self) -> &Receipt {
+        &self.event
+    }
+
     /// Waits until the event is as safe as `acknowledge` asks. What was added is settled with it, and says nothing.
     ///
     /// # Errors

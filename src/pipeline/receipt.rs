@@ -121,6 +121,16 @@ impl Receipt {
         }
     }
 
+    /// Its number in the log, or that of its first if it is a duplicate; final once the commit is durable.
+    pub fn sequence(&self) -> SequenceNumber {
+        self.appended.ticket.sequence
+    }
+
+    /// Whether the same event was there already.
+    pub fn is_duplicate(&self) -> bool {
+        self.is_duplicate
+    }
+
     /// Nobody waits any more. Counts a duplicate; what was appended or failed is counted by the log.
     fn ended(&self, result: Result<(), CommitError>) {
         if let Some(verdicts) = &self.verdicts {

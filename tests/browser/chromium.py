@@ -36,8 +36,8 @@ def choose_cookies_of_others(settings, are_taken):
 
 
 @contextlib.asynccontextmanager
-async def chromium(folder, ports, takes_cookies_of_others=True):
-    """Chromium with its profile in `folder`, where the next one finds it again; `ports` says where each host is."""
+async def chromium(folder, ports, takes_cookies_of_others=True, **options):
+    """Chromium with its profile in `folder`, where the next one finds it again; `ports` says where each host is, `options` what else it is told."""
     choose_cookies_of_others(os.path.join(folder, "profile/Default"), takes_cookies_of_others)
     rules = [f"MAP {host} 127.0.0.1:{port}" for host, port in ports.items()] + ["MAP * ~NOTFOUND"]
     async with async_playwright() as playwright:
@@ -46,6 +46,7 @@ async def chromium(folder, ports, takes_cookies_of_others=True):
             executable_path=EXECUTABLE,
             env={**os.environ, "HOME": folder},
             timeout=PATIENCE_MS,
+            **options,
             args=["--disable-gpu", "--disable-quic", "--no-proxy-server", f"--host-resolver-rules={','.join(rules)}"],
         )
         browser.set_default_timeout(PATIENCE_MS)

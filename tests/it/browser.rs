@@ -1,5 +1,5 @@
-//! A real Chromium: what its pages send is stored, what they may read they can, the cookie holds, and the pages of
-//! documentation work with no network. The scripts in `tests/browser` act and tell; here is judged.
+//! A real Chromium: what its pages send is stored, what they may read they can, the cookie holds, the pages of
+//! documentation work with no network, and the live view can be used by everybody while much arrives. The scripts in `tests/browser` act and tell; here is judged.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::support::client::TOKEN;
 use crate::support::process::{Process, rows};
 use crate::support::python::tool;
 
@@ -33,7 +34,7 @@ const SENT: [&str; 11] = [
 ];
 
 /// What a script prints that plays with the collector of this process.
-pub fn play(script: &str, process: &Process, folder: &Path) -> Value {
+pub fn play(script: &str, process: &Process, folder: &Path, more: &[&str]) -> Value {
     let browser = folder.join("browser");
     std::fs::create_dir(&browser).expect("a folder for the browser");
     let output = Command::new(tool("python"))
@@ -45,6 +46,7 @@ pub fn play(script: &str, process: &Process, folder: &Path) -> Value {
         )
         .arg(process.address.port().to_string())
         .arg(browser)
+        .args(more)
         .output()
         .expect("python runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -84,7 +86,7 @@ async fn what_pages_send_is_stored_and_the_cookie_comes_back() {
         ("ENRICH__TRUSTED_HOPS", "1"),
     ];
     let process = Process::start(folder.path(), &values).await;
-    let told = play("door.py", &process, folder.path());
+    let told = play("door.py", &process, folder.path(), &[]);
     assert_eq!(process.terminate().code(), Some(0));
     let rows = rows(folder.path());
 
@@ -271,7 +273,7 @@ fn check_cookie(visit: &Value) {
 async fn the_documentation_works_with_no_network_and_its_example_succeeds() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let process = Process::start(folder.path(), &[]).await;
-    let told = play("docs.py", &process, folder.path());
+    let told = play("docs.py", &process, folder.path(), &[]);
     assert_eq!(process.terminate().code(), Some(0));
 
     let (docs, redoc) = (&told["docs"], &told["redoc"]);
@@ -300,5 +302,94 @@ async fn the_documentation_works_with_no_network_and_its_example_succeeds() {
                 || address.starts_with("blob:http://localhost:8080/")
         };
         assert!(asked.len() >= 5 && asked.iter().all(is_own), "{asked:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_view_can_be_used_by_everybody_while_a_thousand_events_a_second_arrive() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let process = Process::start(folder.path(), &[]).await;
+    let told = play("live.py", &process, folder.path(), &[TOKEN]);
+    assert_eq!(process.terminate().code(), Some(0));
+
+    // By keyboard alone everything can be reached, in the order of the page.
+    let tabbed: Vec<&str> = list(&told["tabbed"]).iter().map(text).collect();
+    let place = |wanted: &str| {
+        let found = tabbed.iter().position(|place| place.contains(wanted));
+        found.unwrap_or_else(|| panic!("the keyboard does not get to {wanted}: {tabbed:?}"))
+    };
+    let wanted = [
+        "Skip to",
+        "f-stream",
+        "f-event",
+        "f-user",
+        "f-outcome",
+        "f-personal",
+        "pause",
+    ];
+    let places: Vec<usize> = wanted.iter().map(|wanted| place(wanted)).collect();
+    assert!(places.is_sorted() && places[0] == 0, "{tabbed:?}");
+
+    let tables = [
+        "Events",
+        "Pages",
+        "Source / medium",
+        "Channels",
+        "Countries",
+        "Devices",
+        "Bots",
+        "Streams",
+    ];
+    assert_eq!(told["tables"], json!(tables));
+    assert!(
+        text(&told["page"]).starts_with("shop.test/p/"),
+        "{}",
+        told["page"]
+    );
+    let headings = json!(["Timing", "Request", "Enrichment", "Row"]);
+    for opened in [&told["opened"], &told["purchase"]] {
+        assert_eq!(opened["headings"], headings);
+        let shown = text(&opened["text"]);
+        for personal in ["visitor-0000-17", "ann@", "joe-17"] {
+            assert!(!shown.contains(personal), "{personal} is shown: {shown}");
+        }
+        assert!(shown.contains("event_name"), "{shown}");
+    }
+    assert!(
+        text(&told["personal"]).contains("joe-17"),
+        "{}",
+        told["personal"]
+    );
+    assert_eq!(told["still_open"], 1);
+    let most = told["most"].as_u64().unwrap();
+    assert!((200..=201).contains(&most), "{most} events are in the list");
+    assert!(
+        text(&told["missed"]).contains("came too fast"),
+        "{}",
+        told["missed"]
+    );
+    assert_eq!(told["paused"], true);
+    assert_eq!(
+        (&told["status"], &told["filtered"]),
+        (&json!(200), &json!(["purchase"]))
+    );
+    assert_eq!(told["fate"][0]["event_name"], "purchase");
+
+    let looks = told["looks"].as_object().unwrap();
+    assert_eq!(looks.len(), 4);
+    let mut grounds = std::collections::BTreeSet::new();
+    for (name, look) in looks {
+        assert_eq!(look["faults"], json!([]), "{name}: axe-core finds these");
+        assert!(look["passed"].as_u64() > Some(20), "{name}: {look}");
+        assert_eq!(
+            look["width"][0], look["width"][1],
+            "{name}: wider than its screen"
+        );
+        grounds.insert(text(&look["ground"]));
+    }
+    assert_eq!(grounds.len(), 2, "light is not dark: {grounds:?}");
+    assert_eq!(told["complaints"], json!([]));
+    for asked in list(&told["asked"]) {
+        assert!(text(asked).starts_with("http://localhost:8080/"), "{asked}");
     }
 }

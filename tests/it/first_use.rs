@@ -43,7 +43,7 @@ async fn a_test_event_is_seen_arriving() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("temporary folder");
     let values = [("ENVIRONMENT", "QA"), ("ADMIN__TOKEN", "")];
     let process = Process::start(folder.path(), &values).await;
-    let told = play("first_use.py", &process, folder.path());
+    let told = play("first_use.py", &process, folder.path(), &[]);
     assert_eq!(process.terminate().code(), Some(0));
 
     assert_eq!(

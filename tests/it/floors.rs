@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 8] = [
     &["app"],
     &["config"],
     &["http", "consume", "letters"],
-    &["pipeline"],
+    &["pipeline", "live"],
     &["writer", "log", "enrich"],
     &["durable", "ledger"],
     &["schema", "clock"],

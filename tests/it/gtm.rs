@@ -165,7 +165,7 @@ async fn tags_work_in_a_browser_with_the_collectors_script() {
         ("ENRICH__TRUSTED_HOPS", "1"),
     ];
     let collector = Process::start(folder.path(), &values).await;
-    let told = play("tags.py", &collector, folder.path());
+    let told = play("tags.py", &collector, folder.path(), &[]);
     assert_eq!(collector.terminate().code(), Some(0));
     let rows = process::rows(folder.path());
 

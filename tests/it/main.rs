@@ -45,6 +45,7 @@ mod jumps;
 mod ledger_rows;
 #[cfg(all(feature = "bigquery", feature = "pubsub"))]
 mod letters;
+mod live;
 mod operations;
 mod originals;
 #[cfg(feature = "bigquery")]

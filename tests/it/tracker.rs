@@ -496,7 +496,7 @@ async fn pages_get_what_the_documentation_says_wherever_they_are() {
         ("ENRICH__TRUSTED_HOPS", "1"),
     ];
     let process = Process::start(folder.path(), &values).await;
-    let told = play("tracker.py", &process, folder.path());
+    let told = play("tracker.py", &process, folder.path(), &[]);
     process.drained().await;
     assert_eq!(process.terminate().code(), Some(0));
     let mut rows = rows(folder.path());

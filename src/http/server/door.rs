@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt as _};
 use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use tower::Service;
@@ -22,6 +23,10 @@ use super::line::Line;
 use crate::http::Error;
 use crate::http::cors::{Cors, Origin};
 use crate::ledger::Ledger;
+
+/// Marks an answer that goes on for as long as its client likes: its connection is not idle meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct Lasting;
 
 /// See the module.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ impl Door {
         peer: SocketAddr,
         connection: Arc<State>,
     ) -> Result<Response, Infallible> {
-        let _handling = connection.handling();
+        let handling = connection.handling();
         let line = Line::of(&request);
         // With both lengths given the client may mean something else than we: nothing after it is read. hyper
         // takes the chunks and hides the other one (<https://www.rfc-editor.org/rfc/rfc9112#section-6.3>).
@@ -65,6 +70,12 @@ impl Door {
         if is_last {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
+        }
+        if response.extensions_mut().remove::<Lasting>().is_some() {
+            response = response.map(|body| {
+                let frames = body.into_data_stream();
+                Body::from_stream(frames.inspect(move |_| _ = &handling))
+            });
         }
         Ok(response)
     }

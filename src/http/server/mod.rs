@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 use self::connection::{Deadlines, State, Stream};
 use self::crowd::Crowd;
 use self::door::Door;
+pub(super) use self::door::Lasting;
 use super::cors::Cors;
 use super::{CorsConfig, Error};
 use crate::ledger::{Ledger, RequestRefusal};

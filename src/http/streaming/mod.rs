@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
@@ -15,8 +15,8 @@ use http::{HeaderValue, StatusCode, header};
 use prost::Message;
 
 use crate::enrich::Visit;
-use crate::enrich::explain::Explanation;
 use crate::ledger::Origin;
+use crate::live::{self, Look, Passing};
 use crate::pipeline::{NotAppended, NotKept, Refused, With, event_key};
 use crate::schema::Event;
 
@@ -55,16 +55,18 @@ const ALLOWED: &str = "GET, HEAD, OPTIONS, POST";
 const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
 async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Error> {
+    let begun = shared.live.begun();
     // Taken apart by hand: extractors would copy all headers.
     let (head, body) = request.into_parts();
     if validate::is_asked(&head).map_err(|error| refused(&shared, error))? {
         return validate::answer(&shared, &head, Some(body)).await;
     }
-    let (sender, payloads) = match posted(&shared, &head, body).await {
+    let (sender, body, payloads) = match posted(&shared, &head, body).await {
         Ok(posted) => posted,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let (cookies, stored) = store(&shared, &head, &sender, payloads).await;
+    let look = shared.live.look(begun, &head, body);
+    let (cookies, stored) = store(&shared, &head, &sender, payloads, &look).await;
     let json = HeaderValue::from_static("application/json");
     let ok = || ([(header::CONTENT_TYPE, json)], r#"{"status":"ok"}"#).into_response();
     Ok(with_cookies(stored.map(|()| ok()), cookies))
@@ -75,6 +77,7 @@ async fn receive_pixel(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Error> {
+    let begun = shared.live.begun();
     let (head, _) = request.into_parts();
     if validate::is_asked(&head).map_err(|error| refused(&shared, error))? {
         return validate::answer(&shared, &head, None).await;
@@ -88,7 +91,8 @@ async fn receive_pixel(
         Ok(queried) => queried,
         Err(error) => return Err(refused(&shared, error)),
     };
-    let (cookies, stored) = store(&shared, &head, &sender, payloads).await;
+    let look = shared.live.look(begun, &head, Bytes::new());
+    let (cookies, stored) = store(&shared, &head, &sender, payloads, &look).await;
     let headers = [
         (header::CONTENT_TYPE, "image/gif"),
         (header::CACHE_CONTROL, "no-store"),
@@ -118,6 +122,7 @@ async fn store(
     head: &Parts,
     sender: &Sender,
     payloads: Payloads,
+    look: &Look<'_>,
 ) -> (SetCookies, Result<(), Error>) {
     shared.senders.sent(sender, payloads.len());
     let client_id = payloads.client_id();
@@ -140,25 +145,26 @@ async fn store(
     let (answers, cookies) = match payloads {
         Payloads::One(parsed) => {
             shared.ledger.received(1);
-            let answer = append(shared, &visit, &mut rows, parsed);
+            let answer = append(shared, &visit, &mut rows, parsed, look.event(&visit, None));
             let cookies = cookies(&rows);
-            return match settled(answer).await {
+            return match answer.settled().await {
                 Ok(()) => (cookies, Ok(())),
                 Err(fault) => (SetCookies::default(), Err(fault.of_one())),
             };
         }
         Payloads::Many(all) => {
             shared.ledger.received(all.len() as u64);
-            let appended = all
-                .into_iter()
-                .map(|parsed| append(shared, &visit, &mut rows, parsed));
+            let appended = all.into_iter().enumerate().map(|(index, parsed)| {
+                let passing = look.event(&visit, Some(index));
+                append(shared, &visit, &mut rows, parsed, passing)
+            });
             let answers = appended.collect::<Vec<_>>();
             (answers, cookies(&rows))
         }
     };
     let (mut faults, count) = (Vec::new(), answers.len());
     for (index, answer) in answers.into_iter().enumerate() {
-        if let Err(fault) = settled(answer).await {
+        if let Err(fault) = answer.settled().await {
             faults.push((index, fault));
         }
     }
@@ -181,11 +187,16 @@ fn stream_id(head: &Parts) -> &str {
 }
 
 /// What a request posts, if it can be taken at all.
-async fn posted(shared: &Shared, head: &Parts, body: Body) -> Result<(Sender, Payloads), Error> {
+async fn posted(
+    shared: &Shared,
+    head: &Parts,
+    body: Body,
+) -> Result<(Sender, Bytes, Payloads), Error> {
     let sender = admit(shared, head)?;
     let body = body::read(&head.headers, body, &shared.body).await?;
     shared.intake.admit(body.len())?;
-    Ok((sender, payloads(head, &body)?))
+    let payloads = payloads(head, &body)?;
+    Ok((sender, body, payloads))
 }
 
 /// What a body says.
@@ -248,6 +259,22 @@ impl From<NotKept> for Fault {
 }
 
 impl Fault {
+    fn outcome(&self) -> live::Outcome {
+        match self {
+            Self::Refused(_) => live::Outcome::Refused,
+            Self::Field(_) | Self::TooLarge | Self::Rejected(_) => live::Outcome::Rejected,
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Field(fault) => fault.to_string(),
+            Self::TooLarge => NotAppended::TooLarge.to_string(),
+            Self::Refused(refused) => refused.to_string(),
+            Self::Rejected(reason) => reason.clone(),
+        }
+    }
+
     fn of_one(self) -> Error {
         match self {
             Self::Field(fault) => Error::Field(vec![Detail {
@@ -302,13 +329,25 @@ impl Fault {
     }
 }
 
-/// Enriches, encodes and appends one event. Everything that is not appended is counted here or below. What the configuration
-/// does not want has no receipt: there is nothing to wait for.
-fn append(
+/// Enriches, encodes and appends one event. Everything that is not appended is counted here or below.
+fn append<'l>(
     shared: &Shared,
     visit: &Visit<'_>,
     rows: &mut Rows<'_>,
     parsed: Result<Parsed, FieldFault>,
+    mut passing: Passing<'l>,
+) -> Answer<'l> {
+    let kept = kept(shared, visit, rows, parsed, &mut passing);
+    Answer { kept, passing }
+}
+
+/// What the configuration does not want has no receipt: there is nothing to wait for.
+fn kept(
+    shared: &Shared,
+    visit: &Visit<'_>,
+    rows: &mut Rows<'_>,
+    parsed: Result<Parsed, FieldFault>,
+    passing: &mut Passing<'_>,
 ) -> Result<Option<With>, Fault> {
     let origin = Origin::new(&visit.stream_id, visit.received_at);
     let parsed = parsed.map_err(|fault| {
@@ -321,11 +360,13 @@ fn append(
         event_key(&visit.stream_id, name, id)
     };
     let is_told_by_id = parsed.event_id_given;
+    let mut explanation = passing.explanation(&parsed.event);
     let Row {
         event,
         added,
         session,
-    } = rows.of_event(parsed, &mut Explanation::unasked());
+    } = rows.of_event(parsed, &mut explanation);
+    passing.enriched(&event, explanation, &added);
     if shared.enricher.is_filtered(&event) {
         shared.intake.filtered(&origin);
         return Ok(None);
@@ -344,6 +385,8 @@ fn append(
             true => intake.append(encoded, key, &origin, now).map(With::from),
             false => intake.append_with(&added, encoded, key, &origin, now),
         };
+        let with = appended.as_ref().ok();
+        passing.appended(encoded, with.map(|with| with.event().sequence().0));
         encoded.shrink_to(SCRATCH_BYTES);
         appended
     });
@@ -362,9 +405,31 @@ thread_local! {
     static ENCODED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-async fn settled(answer: Result<Option<With>, Fault>) -> Result<(), Fault> {
-    match answer? {
-        Some(receipt) => Ok(receipt.settled().await?),
-        None => Ok(()),
+/// What an event is answered, once that is settled.
+struct Answer<'l> {
+    kept: Result<Option<With>, Fault>,
+    passing: Passing<'l>,
+}
+
+impl Answer<'_> {
+    async fn settled(self) -> Result<(), Fault> {
+        let Self { kept, passing } = self;
+        let (settled, outcome) = match kept {
+            Ok(Some(receipt)) => {
+                let is_duplicate = receipt.event().is_duplicate();
+                let outcome = match is_duplicate {
+                    true => live::Outcome::Duplicate,
+                    false => live::Outcome::Appended,
+                };
+                (receipt.settled().await.map_err(Fault::from), outcome)
+            }
+            Ok(None) => (Ok(()), live::Outcome::Filtered),
+            Err(fault) => (Err(fault), live::Outcome::Rejected),
+        };
+        match &settled {
+            Ok(()) => passing.ended(outcome, None),
+            Err(fault) => passing.ended(fault.outcome(), Some(fault.reason())),
+        }
+        settled
     }
 }

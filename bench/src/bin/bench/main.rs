@@ -17,6 +17,7 @@ mod durable;
 mod overload;
 mod report;
 mod subject;
+mod watched;
 mod whole;
 
 use report::{Report, median};
@@ -39,7 +40,7 @@ struct Arguments {
     /// Short rounds, for a look.
     #[arg(long)]
     quick: bool,
-    /// Only these parts: disk, start, saturation, light, drained, sustained, slow-disk, overload, full-log, and
+    /// Only these parts: disk, start, saturation, light, watched, drained, sustained, slow-disk, overload, full-log, and
     /// backlog, which is not among the default ones.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -92,11 +93,12 @@ fn main() -> Result<(), Failure> {
         available_parallelism()?,
         Mix::mean_body_bytes()
     );
-    let parts: [(&str, Part); 10] = [
+    let parts: [(&str, Part); 11] = [
         ("disk", Bench::disk),
         ("start", Bench::start),
         ("saturation", Bench::saturation),
         ("light", Bench::light),
+        ("watched", Bench::watched),
         ("drained", Bench::drained),
         ("sustained", Bench::sustained),
         ("slow-disk", Bench::slow_disk),
@@ -113,6 +115,7 @@ fn main() -> Result<(), Failure> {
             "start",
             "saturation",
             "light",
+            "watched",
             "drained",
             "sustained",
             "slow-disk",
