@@ -4,6 +4,7 @@
 CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/real-streaming
 ifeq ($(CI),true)
 export CARGO_TARGET_DIR := $(CACHE)/target
+export npm_config_cache := $(CACHE)/npm
 endif
 
 MACHETE := $(CACHE)/tools/bin/cargo-machete
@@ -12,13 +13,13 @@ DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.18.5
 PROMTOOL := $(shell command -v promtool)
 
-.PHONY: run test devices patterns browser pubsub strace mutants fuzz check deploy-check advisories sbom fmt generate
+.PHONY: run test devices patterns browser pubsub strace node web mutants fuzz check deploy-check advisories sbom fmt generate
 
 run: ## builds and starts the collector with the embedded default
 	@$(MAKE) --no-print-directory devices || echo "without patterns devices are told roughly"
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
 
-test: venv browser pubsub strace patterns ## installs what the tests need and runs all of them
+test: venv browser pubsub strace patterns node ## installs what the tests need and runs all of them
 	PYTHON="$(VENV)/bin/python" cargo test --workspace
 
 devices: data/devices.bin ## fetches Matomo's patterns and compiles them to the file by which devices are told
@@ -37,7 +38,13 @@ pubsub: ## an emulator of Pub/Sub
 strace: ## what shows calls of the system, and lets them fail
 	@tests/strace/install.sh
 
-mutants: venv browser pubsub strace ## breaks the code on purpose, one place at a time: each must turn a test red (docs/testing.md)
+node: ## what builds and tests the files for browsers
+	@web/install.sh
+
+web: node ## builds these files: static/, which is checked in
+	@cd web && npm run --silent check && npm run --silent build
+
+mutants: venv browser pubsub strace node ## breaks the code on purpose, one place at a time: each must turn a test red (docs/testing.md)
 	PYTHON="$(VENV)/bin/python" python3 -B mutants/run.py $(MUTANTS)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)

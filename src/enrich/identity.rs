@@ -1,8 +1,9 @@
 //! Who sent the event, and which event it is.
 //!
 //! A browser is told by its cookie `__uid__`; where that is missing and the configuration wants it, by Google Analytics' `_ga`, so that
-//! visitors stay who they were after a migration. Reading and setting cookies is the intake's business. Of who denied storage
-//! nothing is told but, where configured, an id for the day (`cookieless`).
+//! visitors stay who they were after a migration; where no cookie comes back, as from another site's page, by the id that the client keeps
+//! itself. Reading and setting cookies is the intake's business. Of who denied storage nothing is told but, where configured, an id for
+//! the day (`cookieless`).
 
 use std::borrow::Cow;
 
@@ -25,17 +26,26 @@ pub enum Source {
     Cookie,
     /// The cookie `_ga`.
     GoogleAnalytics,
+    /// The client's own `client_id`.
+    Client,
 }
 
 /// The id of a browser, and where it comes from.
 ///
 /// Asked once for a request, so that all its events and the cookie that is set agree.
-pub fn user_pseudo_id<'a>(cookie: Option<&'a str>, ga: Option<&'a str>) -> (Cow<'a, str>, Source) {
+pub fn user_pseudo_id<'a>(
+    cookie: Option<&'a str>,
+    ga: Option<&'a str>,
+    client_id: Option<&'a str>,
+) -> (Cow<'a, str>, Source) {
     if let Some(cookie) = cookie.filter(|cookie| is_safe(cookie)) {
         return (Cow::Borrowed(cookie), Source::Cookie);
     }
-    if let Some(client_id) = ga.and_then(client_id) {
-        return (Cow::Borrowed(client_id), Source::GoogleAnalytics);
+    if let Some(id) = ga.and_then(id_in_ga) {
+        return (Cow::Borrowed(id), Source::GoogleAnalytics);
+    }
+    if let Some(client_id) = client_id.filter(|id| is_safe(id)) {
+        return (Cow::Borrowed(client_id), Source::Client);
     }
     (Cow::Owned(Uuid::new_v4().to_string()), Source::New)
 }
@@ -48,7 +58,7 @@ fn is_safe(cookie: &str) -> bool {
 
 /// The client id in a cookie of Google Analytics, `GA1.2.1234567890.1700000000`: its last two parts, as `user_pseudo_id` has them
 /// in Google's export.
-fn client_id(ga: &str) -> Option<&str> {
+fn id_in_ga(ga: &str) -> Option<&str> {
     let mut parts = ga.splitn(3, '.');
     let (version, depth, id) = (parts.next()?, parts.next()?, parts.next()?);
     let is_number = |text: &str| {
@@ -98,6 +108,7 @@ pub(super) fn fill(
             Source::New => "no cookie tells the browser: a new id",
             Source::Cookie => "the cookie __uid__",
             Source::GoogleAnalytics => "the cookie _ga, for there is no __uid__",
+            Source::Client => "the client's client_id, for no cookie tells the browser",
         };
         Step::new("identity", rule)
             .filled("user_pseudo_id", event.user_pseudo_id.as_ref())
@@ -146,8 +157,12 @@ mod tests {
             &"x".repeat(128),
         ] {
             assert_eq!(
-                user_pseudo_id(Some(safe), None),
+                user_pseudo_id(Some(safe), None, Some("other")),
                 (safe.into(), Source::Cookie)
+            );
+            assert_eq!(
+                user_pseudo_id(None, None, Some(safe)),
+                (safe.into(), Source::Client)
             );
         }
         for unsafe_cookie in [
@@ -162,7 +177,7 @@ mod tests {
             "<x>",
             &"x".repeat(129),
         ] {
-            let (id, source) = user_pseudo_id(Some(unsafe_cookie), None);
+            let (id, source) = user_pseudo_id(Some(unsafe_cookie), None, Some(unsafe_cookie));
             assert_eq!(source, Source::New);
             assert_eq!(
                 Uuid::parse_str(&id).unwrap().get_version_num(),
@@ -170,7 +185,10 @@ mod tests {
                 "{unsafe_cookie:?}"
             );
         }
-        assert_ne!(user_pseudo_id(None, None), user_pseudo_id(None, None));
+        assert_ne!(
+            user_pseudo_id(None, None, None),
+            user_pseudo_id(None, None, None)
+        );
     }
 
     #[test]
@@ -187,14 +205,16 @@ mod tests {
             ("GA1..1.2", None),
             ("", None),
         ] {
-            let (found, source) = user_pseudo_id(None, Some(ga));
+            let (found, source) = user_pseudo_id(None, Some(ga), None);
             match id {
                 Some(id) => assert_eq!((&*found, source), (id, Source::GoogleAnalytics), "{ga}"),
                 None => assert_eq!(source, Source::New, "{ga}"),
             }
         }
-        let (found, source) = user_pseudo_id(Some("mine"), Some("GA1.2.1.2"));
+        let (found, source) = user_pseudo_id(Some("mine"), Some("GA1.2.1.2"), None);
         assert_eq!((&*found, source), ("mine", Source::Cookie));
+        let (found, source) = user_pseudo_id(None, Some("GA1.2.1.2"), Some("c"));
+        assert_eq!((&*found, source), ("1.2", Source::GoogleAnalytics));
     }
 
     #[test]

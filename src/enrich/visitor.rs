@@ -9,14 +9,16 @@ use super::{Enricher, Visit, identity, text_param, time};
 use crate::schema::Event;
 
 impl Enricher {
-    /// The id of a browser by its cookies, `__uid__` and that of Google Analytics; a new one if they tell none.
+    /// The id of a browser by its cookies, `__uid__` and that of Google Analytics, or by what the client itself says; a new one if
+    /// they tell none.
     pub fn user_pseudo_id<'a>(
         &self,
         cookie: Option<&'a str>,
         ga: impl FnOnce() -> Option<&'a str>,
+        client_id: Option<&'a str>,
     ) -> (Cow<'a, str>, identity::Source) {
         let ga = self.takes_ga_cookie.then(ga).flatten();
-        identity::user_pseudo_id(cookie, ga)
+        identity::user_pseudo_id(cookie, ga, client_id)
     }
 
     /// Whether anything may be stored at the visitor, as far as this event, which is not yet enriched, and its request tell.

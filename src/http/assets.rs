@@ -1,8 +1,9 @@
 //! Files that the binary holds, and which form of a body a client gets: plain, gzip or Brotli
 //! (<https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation>).
 //!
-//! Files are compressed beforehand, once. Pages name them with the hash of their content, under which a
-//! browser may keep them for ever; under their bare name it asks again each time and mostly gets a 304.
+//! Files are compressed beforehand, once. Our pages name them with the hash of their content, under which a
+//! browser may keep them for ever; under their bare name it asks again each time and mostly gets a 304. The tracker, which
+//! other sites' pages name, is kept for an hour, and used for a week while the browser asks without letting the page wait.
 
 use std::io::{Read, Write};
 use std::sync::{LazyLock, OnceLock};
@@ -16,13 +17,19 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Error;
 
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+const FOR_AN_HOUR: HeaderValue =
+    HeaderValue::from_static("public, max-age=3600, stale-while-revalidate=604800");
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// Below this many bytes nothing is gained by compressing.
 const WORTH_COMPRESSING: usize = 1 << 10;
 
+const SOURCE_MAP: HeaderName = HeaderName::from_static("sourcemap");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
+const JSON: &str = "application/json";
 
 macro_rules! built {
     ($name:literal) => {
@@ -31,8 +38,36 @@ macro_rules! built {
 }
 
 /// What is under `/static/`. The `.gz` ones come from `build.rs`.
-static FILES: LazyLock<[(&str, Asset); 7]> = LazyLock::new(|| {
+/// `static/` is built from `web/`.
+static FILES: LazyLock<[(&str, Asset); 13]> = LazyLock::new(|| {
     [
+        (
+            "rs-core.js",
+            Asset::tracker(
+                include_str!("../../static/rs-core.js"),
+                "/static/rs-core.js.map",
+            ),
+        ),
+        (
+            "rs-core.js.map",
+            Asset::new(JSON, include_str!("../../static/rs-core.js.map")),
+        ),
+        (
+            "rs.js",
+            Asset::tracker(include_str!("../../static/rs.js"), "/static/rs.js.map"),
+        ),
+        (
+            "rs.js.map",
+            Asset::new(JSON, include_str!("../../static/rs.js.map")),
+        ),
+        (
+            "v6.js",
+            Asset::tracker(include_str!("../../static/v6.js"), "/static/v6.js.map"),
+        ),
+        (
+            "v6.js.map",
+            Asset::new(JSON, include_str!("../../static/v6.js.map")),
+        ),
         ("docs.css", Asset::new(CSS, include_str!("docs/docs.css"))),
         (
             "docs.js",
@@ -78,6 +113,15 @@ pub(super) fn with_hashes(page: &str) -> String {
 
 /// `GET /static/{file}`.
 pub(super) async fn file(Path(wanted): Path<String>, request: Request) -> Result<Response, Error> {
+    answer(&wanted, &request)
+}
+
+/// `GET /api/v1/fetch/v6.js`, where the predecessor had it.
+pub(super) async fn v6(request: Request) -> Result<Response, Error> {
+    answer("v6.js", &request)
+}
+
+fn answer(wanted: &str, request: &Request) -> Result<Response, Error> {
     let found = FILES.iter().find(|(name, _)| *name == wanted);
     let (_, asset) = found.ok_or(Error::NotFound)?;
     let version = request.uri().query().and_then(|q| q.strip_prefix("v="));
@@ -100,6 +144,8 @@ pub(super) struct Asset {
     gzip: Bytes,
     /// Only of what is compressed here.
     brotli: Option<Bytes>,
+    /// Of a script for pages of others: where the map to its sources is.
+    map: Option<&'static str>,
 }
 
 impl Asset {
@@ -112,6 +158,15 @@ impl Asset {
             gzip: gzip(&plain, flate2::Compression::best()),
             brotli: Some(brotli(&plain, BROTLI_BEST)),
             plain: plain.into(),
+            map: None,
+        }
+    }
+
+    /// A script that pages of other sites load.
+    fn tracker(plain: &'static str, map: &'static str) -> Self {
+        Self {
+            map: Some(map),
+            ..Self::new(JAVASCRIPT, plain)
         }
     }
 
@@ -123,6 +178,7 @@ impl Asset {
             plain: OnceLock::new(),
             gzip: Bytes::from_static(gzip),
             brotli: None,
+            map: None,
         }
     }
 
@@ -151,6 +207,15 @@ impl Asset {
                 .map(|tag| (header::ETAG, tag)),
         );
         headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
+        if let Some(map) = self.map {
+            headers.insert(header::CACHE_CONTROL, FOR_AN_HOUR);
+            headers.insert(SOURCE_MAP, HeaderValue::from_static(map));
+            // Pages that take only what says that it may be taken may take it.
+            headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+            headers
+                .entry(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+                .or_insert(HeaderValue::from_static("*"));
+        }
         if is_known {
             headers.insert(header::VARY, ACCEPT_ENCODING);
         } else {

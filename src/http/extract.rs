@@ -12,12 +12,18 @@ use crate::enrich::{Enricher, Visit};
 
 use super::{Shared, cookie};
 
-pub(super) fn visit<'a>(shared: &Shared, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
+/// `client_id`: who the visitor is by what the body says.
+pub(super) fn visit<'a>(
+    shared: &Shared,
+    stream_id: &'a str,
+    head: &'a Parts,
+    client_id: Option<&'a str>,
+) -> Visit<'a> {
     let known = Known {
         enricher: &shared.enricher,
         received_at: shared.clock.now(),
     };
-    known.visit(stream_id, head)
+    known.visit(stream_id, head, client_id)
 }
 
 /// What must be known to see a visit in a request.
@@ -28,13 +34,18 @@ pub(super) struct Known<'k> {
 }
 
 impl Known<'_> {
-    pub(super) fn visit<'a>(&self, stream_id: &'a str, head: &'a Parts) -> Visit<'a> {
+    pub(super) fn visit<'a>(
+        &self,
+        stream_id: &'a str,
+        head: &'a Parts,
+        client_id: Option<&'a str>,
+    ) -> Visit<'a> {
         let headers = &head.headers;
-        let (user_pseudo_id, user_source) = self
-            .enricher
-            .user_pseudo_id(cookie::sent(headers, cookie::USER), || {
-                cookie::sent(headers, cookie::GOOGLE_ANALYTICS)
-            });
+        let (user_pseudo_id, user_source) = self.enricher.user_pseudo_id(
+            cookie::sent(headers, cookie::USER),
+            || cookie::sent(headers, cookie::GOOGLE_ANALYTICS),
+            client_id,
+        );
         Visit {
             received_at: self.received_at,
             stream_id: Cow::Borrowed(stream_id),

@@ -123,4 +123,5 @@ fn public() -> Router<Arc<Shared>> {
         .route("/redoc", get(docs::redoc))
         .route("/redoc/", get(docs::redoc))
         .route("/static/{file}", get(assets::file))
+        .route("/api/v1/fetch/v6.js", get(assets::v6))
 }

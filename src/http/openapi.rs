@@ -53,6 +53,7 @@ pub fn document() -> Value {
             "/docs": file("docs", "This description, drawn by Swagger UI", &["text/html"], &json!({"type": "string"})),
             "/redoc": file("redoc", "This description, drawn by ReDoc", &["text/html"], &json!({"type": "string"})),
             "/static/{file}": static_files(),
+            "/api/v1/fetch/v6.js": file("v6", "The tracker, where the predecessor had it", &["text/javascript"], &json!({"type": "string"})),
         },
         "components": {
             "schemas": schemas::all(),
@@ -438,7 +439,7 @@ fn static_files() -> Value {
     let media_types = ["text/javascript", "text/css", "image/png", "text/plain"];
     let mut path = file(
         "static",
-        "Scripts and styles of the pages",
+        "The tracker; scripts and styles of the pages",
         &media_types,
         &json!({"type": "string"}),
     );
@@ -446,6 +447,8 @@ fn static_files() -> Value {
         "name": "file", "in": "path", "required": true,
         "schema": {"type": "string", "enum": assets::names()},
     }]);
+    path["get"]["responses"]["200"]["content"]["application/json"] =
+        json!({"schema": {"type": "object"}});
     path["get"]["responses"]["404"] = refusal("404").1;
     path
 }

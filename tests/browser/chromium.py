@@ -26,19 +26,19 @@ def trust(folder, authority):
     subprocess.run([*certutil, "-A", "-n", "authority", "-t", "C,,", "-i", certificate], check=True)
 
 
-def accept_cookies_of_others(settings):
-    """Sets what Chrome has by default, for a Chromium without a window keeps no cookies of sites other than the page's."""
+def choose_cookies_of_others(settings, are_taken):
+    """Whether cookies of sites other than the page's are kept. Chrome does by default; a Chromium without a window does not."""
     os.makedirs(settings, exist_ok=True)
     preferences = os.path.join(settings, "Preferences")
     if not os.path.exists(preferences):
         with open(preferences, "w", encoding="utf-8") as file:
-            json.dump({"profile": {"cookie_controls_mode": 0}}, file)
+            json.dump({"profile": {"cookie_controls_mode": 0 if are_taken else 1}}, file)
 
 
 @contextlib.asynccontextmanager
-async def chromium(folder, ports):
+async def chromium(folder, ports, takes_cookies_of_others=True):
     """Chromium with its profile in `folder`, where the next one finds it again; `ports` says where each host is."""
-    accept_cookies_of_others(os.path.join(folder, "profile/Default"))
+    choose_cookies_of_others(os.path.join(folder, "profile/Default"), takes_cookies_of_others)
     rules = [f"MAP {host} 127.0.0.1:{port}" for host, port in ports.items()] + ["MAP * ~NOTFOUND"]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch_persistent_context(

@@ -13,10 +13,10 @@ PATIENCE = 60
 
 
 class Edge:
-    """Forwards to the collector at `collector`, host and port; `pages` says the HTML of each host that is a page."""
+    """Forwards to the collector at `collector`, host and port; `pages` says the HTML of each host that is a page, `policies` what it may load."""
 
-    def __init__(self, collector, pages):
-        self.collector, self.pages = collector, pages
+    def __init__(self, collector, pages, policies=None):
+        self.collector, self.pages, self.policies = collector, pages, policies or {}
         self.requests = []
         self.answered = asyncio.Condition()
 
@@ -60,7 +60,7 @@ class Edge:
         }
         self.requests.append(request)
         if headers["host"] in self.pages:
-            answer = page(self.pages[headers["host"]])
+            answer = page(self.pages[headers["host"]], self.policies.get(headers["host"]))
         else:
             fields = [field for field in fields if field[0].lower() != "connection"] + [["Connection", "close"]]
             if is_tls:
@@ -83,14 +83,17 @@ class Edge:
             writer.close()
 
 
-def page(html):
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(html)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + html
+def page(html, policy=None):
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(html)}\r\nConnection: close\r\n"
+    if policy:
+        head += f"Content-Security-Policy: {policy}\r\n"
+    return head.encode() + b"\r\n" + html
 
 
 def event_name(path, body):
-    """The name of the event in a body or query, if there is one."""
+    """The name of the event in a body or query, if there is one; of an array all of them."""
     try:
-        return json.loads(body).get("event_name")
+        said = json.loads(body)
+        return " ".join(event["event_name"] for event in said) if isinstance(said, list) else said.get("event_name")
     except ValueError:
         return parse_qs(urlsplit(path).query).get("event_name", [None])[0]

@@ -33,7 +33,7 @@ const SENT: [&str; 11] = [
 ];
 
 /// What a script prints that plays with the collector of this process.
-fn play(script: &str, process: &Process, folder: &Path) -> Value {
+pub fn play(script: &str, process: &Process, folder: &Path) -> Value {
     let browser = folder.join("browser");
     std::fs::create_dir(&browser).expect("a folder for the browser");
     let output = Command::new(tool("python"))

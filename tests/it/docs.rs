@@ -303,7 +303,7 @@ async fn whatever_the_description_allows_is_taken_and_whatever_it_forbids_is_ref
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{errors}");
     assert!(
-        text.contains("Operations:       14 selected / 14 total"),
+        text.contains("Operations:       15 selected / 15 total"),
         "it has tried all: {text}"
     );
     assert_eq!(process.terminate().code(), Some(0));

@@ -64,5 +64,7 @@ mod side_table;
 mod signals;
 mod support;
 mod syscalls;
+mod tracker;
 mod visit;
+mod web;
 mod writer_contract;

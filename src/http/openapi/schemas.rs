@@ -125,6 +125,13 @@ fn event() -> Value {
     );
     add("event_params", reference("schemas", "Params"));
     add("user_id", described("Text", "Your own id of the user"));
+    add(
+        "client_id",
+        described(
+            "Text",
+            "Your own id of the browser: who the visitor is where no cookie tells. The first one in an array counts",
+        ),
+    );
     add("user_properties", reference("schemas", "Params"));
     for name in ["privacy_info", "consent", "consent_state"] {
         add(name, reference("schemas", "Consent"));

@@ -120,7 +120,8 @@ async fn store(
     payloads: Payloads,
 ) -> (SetCookies, Result<(), Error>) {
     shared.senders.sent(sender, payloads.len());
-    let visit = extract::visit(shared, stream_id(head), head);
+    let client_id = payloads.client_id();
+    let visit = extract::visit(shared, stream_id(head), head, client_id.as_deref());
     let may_remember = payloads
         .iter()
         .all(|parsed| shared.enricher.allows_storage(&parsed.event, &visit));

@@ -68,6 +68,8 @@ pub struct Parsed {
     pub event: Box<Event>,
     /// Whether the client gave an `event_id`.
     pub event_id_given: bool,
+    /// Who the visitor is by the client's own count, unchecked.
+    pub client_id: Option<String>,
     /// When the event happened by the client's clock, unchecked.
     pub client_timestamp: Option<Micros>,
     /// Client hints, if it brought any.
@@ -94,6 +96,11 @@ impl Payloads {
             Self::One(_) => 1,
             Self::Many(all) => all.len(),
         }
+    }
+
+    /// Who the visitor is by the client's own count: a request is one visitor's, so the first that says it counts.
+    pub fn client_id(&self) -> Option<String> {
+        self.iter().find_map(|parsed| parsed.client_id.clone())
     }
 
     /// The events that could be read.
@@ -172,6 +179,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
     let mut commerce = None;
     let mut flat_params = Vec::new();
     let mut consent = consent::Sent::default();
+    let mut client_id = None;
     let mut timestamps = (None, None);
     let mut client_hints: Option<Box<ClientHints>> = None;
     // Where fields stand that nobody knows, and whether this is the flat form of the data tag, which has its
@@ -188,6 +196,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
             }
             "event_id" => event.event_id = event_id(input, at)?,
             "user_id" => event.user_id = input.text(at)?,
+            "client_id" => client_id = input.text(at)?,
             "user_properties" => event.user_properties = params::user_properties(input, &at)?,
             "privacy_info" | "consent" | "consent_state" => {
                 consent.read(input, &at)?;
@@ -274,6 +283,7 @@ fn event(input: &mut Input<'_>, place: usize) -> Result<Parsed, Fault> {
     event.collector = Some(collector);
     Ok(Parsed {
         event_id_given: event.event_id.is_some(),
+        client_id,
         event,
         client_timestamp: timestamps.0.or(timestamps.1).map(Micros),
         hints: client_hints.filter(|hints| !hints.is_empty()),

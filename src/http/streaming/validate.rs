@@ -92,7 +92,8 @@ pub(super) fn rows(
     payloads: Payloads,
     is_explained: bool,
 ) -> (Vec<Value>, Vec<Detail>) {
-    let visit = known.visit(super::stream_id(head), head);
+    let client_id = payloads.client_id();
+    let visit = known.visit(super::stream_id(head), head, client_id.as_deref());
     let mut rows = Rows::of(known.enricher, head, &visit);
     let all = match payloads {
         Payloads::One(parsed) => vec![parsed],

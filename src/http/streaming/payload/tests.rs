@@ -810,3 +810,17 @@ fn in_the_flat_form_of_the_tag_what_nobody_knows_is_a_parameter() {
         );
     }
 }
+
+#[test]
+fn the_first_client_id_of_a_request_counts() {
+    let of = |body: &str| parse(body.as_bytes()).unwrap().client_id();
+    assert_eq!(
+        of(r#"{"event_name":"e","client_id":7}"#).as_deref(),
+        Some("7")
+    );
+    let body = r#"[{"client_id":"unread"},{"event_name":"e"},{"event_name":"e","client_id":"a"},{"event_name":"e","client_id":"b"}]"#;
+    assert_eq!(of(body).as_deref(), Some("a"));
+    assert_eq!(of(r#"{"event_name":"e","client_id":null}"#), None);
+    let parsed = one(r#"{"event_name":"e","v":2,"client_id":"a"}"#).unwrap();
+    assert_eq!(parsed.event.event_params, []);
+}

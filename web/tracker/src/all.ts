@@ -1,0 +1,5 @@
+// Everything the tracker has.
+import "./site";
+import "./auto";
+import "./vitals";
+import "./layer";

@@ -1,0 +1,4 @@
+// The tracker without automatic events.
+import { start } from "./core";
+
+start();

@@ -1,0 +1,5 @@
+// The tracker with everything.
+import "./all";
+import { start } from "./core";
+
+start();
