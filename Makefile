@@ -13,11 +13,24 @@ DENY := $(CACHE)/tools/bin/cargo-deny
 DENY_VERSION := 0.18.5
 PROMTOOL := $(shell command -v promtool)
 
-.PHONY: run test devices patterns browser pubsub strace node web journeys mutants fuzz check deploy-check advisories sbom fmt generate
+.PHONY: run demo pictures test devices patterns browser pubsub strace node web journeys mutants fuzz check deploy-check advisories sbom fmt generate
 
 run: ## builds and starts the collector with the embedded default
 	@$(MAKE) --no-print-directory devices || echo "without patterns devices are told roughly"
 	APP_CONFIG__ENVIRONMENT=QA cargo run --bin real-streaming -- serve
+
+# The shop's pages are static: any web server would do.
+demo: ## the collector beside a small shop that it measures: http://localhost:8090
+	@$(MAKE) --no-print-directory devices || echo "without patterns devices are told roughly"
+	@echo "shop: http://localhost:8090   live view: http://localhost:8080/live, any name, password only-for-the-demo"
+	@python3 -m http.server 8090 --bind 127.0.0.1 --directory examples/site >/dev/null 2>&1 & shop=$$!; \
+	trap "kill $$shop" EXIT; \
+	APP_CONFIG__ENVIRONMENT=QA APP_CONFIG__ADMIN__TOKEN=only-for-the-demo \
+	APP_CONFIG__CORS__ALLOWED_ORIGINS='["http://localhost:8090"]' APP_CONFIG__SESSION__KEYS='["only for the demo"]' \
+	cargo run --bin real-streaming -- serve
+
+pictures: browser node ## those of the README, from the shop and the live view of `make demo`, which must be running
+	@cd web && node pictures.mjs ../docs/pictures
 
 test: venv browser pubsub strace patterns node ## installs what the tests need and runs all of them
 	PYTHON="$(VENV)/bin/python" cargo test --workspace
