@@ -1,4 +1,5 @@
-//! Devices: what it costs to tell one, by all fixtures of the package of patterns, and by User-Agents that are made to cost much.
+//! Devices: what it costs to tell one, by all fixtures of the package of patterns, and by User-Agents that are made to cost much; and what all of
+//! enrichment costs for an event of a browser that is remembered.
 //!
 //! `cargo bench --bench devices`. Figures are printed; the goals stand beside them.
 
@@ -7,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, header};
-use real_streaming::enrich::Visit;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use real_streaming::clock::Micros;
 use real_streaming::enrich::device::Devices;
 use real_streaming::enrich::device::compile::compile;
+use real_streaming::enrich::explain::Explanation;
+use real_streaming::enrich::{Config, Enricher, Visit, identity};
+use real_streaming::http::streaming::payload::{Payloads, parse};
 
 const HOSTILE: usize = 200_000;
 
@@ -91,6 +95,79 @@ fn longest(devices: &Devices, all: &[HeaderMap]) -> Duration {
     all.iter().map(took).max().unwrap_or_default()
 }
 
+/// An event of 1.1 kB with 9 parameters and 2 items.
+const BODY: &str = include_str!("../tests/fixtures/typical.json");
+
+const EVENTS: usize = 20_000;
+
+/// What Chrome sends to a collector behind a load balancer.
+fn browser() -> HeaderMap {
+    let headers = [
+        ("host", "collect.shop.test"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
+        ),
+        ("accept", "*/*"),
+        ("accept-language", "en-US,en;q=0.9"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("content-type", "application/json"),
+        ("content-length", "1126"),
+        ("origin", "https://shop.test"),
+        ("referer", "https://shop.test/"),
+        (
+            "sec-ch-ua",
+            r#""Chromium";v="148", "Google Chrome";v="148", "Not/A)Brand";v="99""#,
+        ),
+        ("sec-ch-ua-mobile", "?0"),
+        ("sec-ch-ua-platform", "\"macOS\""),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-dest", "empty"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+        ("x-client-geo-country", "UA"),
+        ("x-client-geo-region", "UA77"),
+        ("x-client-geo-city", "Chernivtsi"),
+    ];
+    let headers = headers.map(|(name, text)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(text),
+        )
+    });
+    headers.into_iter().collect()
+}
+
+/// Enriches events of one browser; the mean.
+fn enrichment(devices: Devices) -> Duration {
+    let enricher = Enricher::new(Config::default()).with_devices(devices);
+    let headers = browser();
+    let visit = Visit {
+        received_at: Micros(1_795_221_000_000_000),
+        stream_id: "4711".into(),
+        user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
+        user_source: identity::Source::Cookie,
+        client_ip: "203.0.113.9".parse().ok(),
+        headers: &headers,
+        ..Visit::default()
+    };
+    let Ok(Payloads::One(Ok(parsed))) = parse(BODY.as_bytes()) else {
+        panic!("the body is not accepted");
+    };
+    let mut events = vec![*parsed.event; EVENTS];
+    let before = processor();
+    for event in &mut events {
+        enricher.event(
+            event,
+            &visit,
+            parsed.client_timestamp,
+            &mut Explanation::unasked(),
+        );
+    }
+    (processor() - before) / u32::try_from(EVENTS).expect("not that many")
+}
+
 fn main() {
     // Cargo asks benches for their tests, too.
     if std::env::args().any(|argument| argument == "--test") {
@@ -117,6 +194,8 @@ fn main() {
     mean(&devices, few);
     let many: Vec<HeaderMap> = (0..50).flat_map(|_| few.to_vec()).collect();
     println!("cached: mean {:?} (goal 200 ns)", mean(&devices, &many));
+    let known = Devices::read(&file).expect("a file");
+    println!("enrichment: mean {:?} (goal 4 µs)", enrichment(known));
 
     let mut random = fastrand::Rng::with_seed(1);
     let hostile: Vec<HeaderMap> = (0..HOSTILE)

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::matomo::data::{Data, NONE, Pattern, to_u32};
 use super::matomo::lists::{COLUMNS, LISTS, List, TABLES, Table};
 use super::matomo::marks::{MARKS, expression};
-use super::matomo::program::Boundary;
+use super::matomo::program::{Boundary, MAX_CODE};
 
 mod codegen;
 mod literals;
@@ -405,6 +405,12 @@ impl Sources {
                     None => data.always.push(number),
                 }
             }
+        }
+        if programs.code.len() > MAX_CODE {
+            return Err(CompileError {
+                file: source.to_owned(),
+                message: format!("its programs have more than {MAX_CODE} words"),
+            });
         }
         let of = |is_leading| {
             let wanted = atoms
