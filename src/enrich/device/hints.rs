@@ -252,9 +252,6 @@ impl<'v> Sent<'v> {
             brands: brands(Hint::FullBrands)
                 .or_else(|| brands(Hint::Brands))
                 .unwrap_or_default(),
-            mobile: self
-                .get(Hint::Mobile)
-                .map(|value| matches!(value, "1" | "?1")),
             app: app.unwrap_or_default().to_owned(),
             form_factors: self
                 .get(Hint::FormFactors)
@@ -305,8 +302,6 @@ pub(crate) struct Hints {
     pub(crate) full_version: String,
     /// Brands of the browser and their versions.
     pub(crate) brands: Vec<(String, String)>,
-    /// Whether it is a mobile device.
-    pub(crate) mobile: Option<bool>,
     /// Id of the app in which the page is shown: `X-Requested-With`.
     pub(crate) app: String,
     /// What kinds of device it is, in lower case.
@@ -356,7 +351,6 @@ mod tests {
                     ("Chromium".to_owned(), version.clone()),
                     ("Google Chrome".to_owned(), version)
                 ],
-                mobile: Some(true),
                 form_factors: vec!["mobile".to_owned(), "xr".to_owned()],
                 ..Hints::default()
             }

@@ -15,7 +15,7 @@ use super::lists::{LISTS, TABLES};
 const MAGIC: &[u8; 8] = b"RSDEVICE";
 
 /// Raised whenever a section or the meaning of a number changes.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// "None" where a number stands for a text or an entry.
 pub(crate) const NONE: u32 = u32::MAX;

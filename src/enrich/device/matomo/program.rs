@@ -2,7 +2,7 @@
 //!
 //! The text is bytes in lower case; so are the programs. A program is tried at one position after another, of those its
 //! [`Boundary`] allows. It walks back where a choice was wrong, and once that has taken many steps, remembers what it has tried:
-//! each instruction at each position once, so the time is bounded by program × text, whoever wrote the text.
+//! each instruction at each position once; and after very many steps it gives up. So the time is bounded, whoever wrote the text.
 //! It does not know what patterns mean.
 
 use super::data::{Data, Pattern};
@@ -114,6 +114,10 @@ impl Groups {
 /// Steps after which tries are remembered.
 const PATIENCE: u32 = 2_000;
 
+/// Steps after which a pattern counts as one that does not match: what no device sends, with a look-around that looks over all the rest
+/// from each of many positions, comes so far.
+const MAX_STEPS: u32 = 200_000;
+
 /// Look-arounds within look-arounds that are followed. Patterns have one; a file that lies may have one within itself.
 const MAX_DEPTH: u8 = 4;
 
@@ -161,11 +165,15 @@ impl<'d> Matcher<'d> {
         self.run(self.first, at, &mut groups).then_some(groups)
     }
 
-    /// Whether this instruction was tried at this position, once it is worth remembering.
+    /// Whether this instruction was tried at this position, once it is worth remembering; or no more is tried at all.
     fn was_tried(&mut self, pc: u32, at: u32) -> bool {
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         if self.steps < PATIENCE {
             return false;
+        }
+        if self.steps > MAX_STEPS {
+            self.choices.clear();
+            return true;
         }
         let width = self.text.len() + 1;
         if self.tried.is_empty() {
