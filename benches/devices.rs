@@ -217,7 +217,13 @@ fn main() {
 
     let mut random = fastrand::Rng::with_seed(1);
     let hostile: Vec<HeaderMap> = (0..HOSTILE)
-        .map(|_| headers(&hostile(&texts, &mut random)))
+        .map(|number| {
+            let mut headers = headers(&hostile(&texts, &mut random));
+            if number % 2 == 0 {
+                add_hints(&mut headers, &mut random);
+            }
+            headers
+        })
         .collect();
     let before = memory();
     let mean = mean(&devices, &hostile);
@@ -232,6 +238,21 @@ fn main() {
     for text in made() {
         let took = longest(&uncached, &[headers(&text)]);
         println!("made to take long: {took:?}, {:.30}", text);
+    }
+}
+
+/// Client hints that are as long as they may be.
+fn add_hints(headers: &mut HeaderMap, random: &mut fastrand::Rng) {
+    for name in [
+        "model",
+        "platform",
+        "platform-version",
+        "arch",
+        "full-version",
+    ] {
+        let name = HeaderName::try_from(format!("sec-ch-ua-{name}")).expect("a name");
+        let value: String = (0..250).map(|_| random.alphanumeric()).collect();
+        headers.insert(name, HeaderValue::try_from(value).expect("a value"));
     }
 }
 

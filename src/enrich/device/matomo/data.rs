@@ -6,7 +6,7 @@
 //! ```
 //!
 //! All numbers are little-endian. The sections stand in the order of [`Data::write`]. A file is believed no further than its
-//! checksum: every index is checked where it is used, so a file that lies makes wrong rows, and never a panic or an endless loop.
+//! checksum: every index is checked where it is used, so a file that lies makes wrong rows, or slow ones, and never a panic.
 
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -8,6 +8,7 @@ use regex_automata::util::syntax;
 
 use super::super::compile::pattern_sources;
 use super::super::fixture_tests::{FILE, FIXTURES};
+use super::data::{Pattern, to_u32};
 use super::program::{Boundary, Matcher};
 use super::scan::Scan;
 use super::*;
@@ -239,6 +240,31 @@ fn a_file_that_lies_makes_no_panic() {
         for text in &texts {
             detector.detect(text, None);
         }
+    }
+}
+
+#[test]
+fn programs_that_lead_to_themselves_come_to_an_end() {
+    use super::program::op;
+    for code in [
+        vec![op::JUMP],
+        vec![op::SPLIT, op::JUMP],
+        vec![op::NOT_AHEAD, op::MATCH],
+        vec![op::NOT_BEHIND, 0, op::MATCH],
+        vec![1 << 4 | op::SWITCH, u32::from(b'a')],
+    ] {
+        let pattern = Pattern {
+            program: 0,
+            length: to_u32(code.len()),
+            boundary: 0,
+            texts: [NONE; 4],
+            children: [0; 2],
+        };
+        let data = Data {
+            code,
+            ..Data::default()
+        };
+        Matcher::new(&data, &pattern, b"aaaa").at(0);
     }
 }
 
