@@ -1,16 +1,24 @@
-//! Devices: what it costs to tell one, by all fixtures of the package of patterns, and by User-Agents that are made to cost much.
+//! Devices: what it costs to tell one, by all fixtures of the package of patterns, and by User-Agents that are made to cost much; and what all of
+//! enrichment costs for an event of a browser that is remembered.
 //!
-//! `cargo bench --bench devices`. Figures are printed; the goals stand beside them.
+//! `cargo bench --bench devices`, with `-- enrichment` for that alone. Figures are printed; the goals stand beside them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, header};
-use real_streaming::enrich::Visit;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use real_streaming::clock::Micros;
 use real_streaming::enrich::device::Devices;
 use real_streaming::enrich::device::compile::compile;
+use real_streaming::enrich::explain::Explanation;
+use real_streaming::enrich::{Config, Enricher, Visit, identity};
+use real_streaming::http::streaming::payload::{Payloads, parse};
+
+/// That of the collector.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const HOSTILE: usize = 200_000;
 
@@ -91,6 +99,90 @@ fn longest(devices: &Devices, all: &[HeaderMap]) -> Duration {
     all.iter().map(took).max().unwrap_or_default()
 }
 
+/// An event of 1.1 kB with 9 parameters and 2 items.
+const BODY: &str = include_str!("../tests/fixtures/typical.json");
+
+const EVENTS: usize = 16;
+const REQUESTS: usize = 500;
+const ROUNDS: usize = 5;
+
+/// What Chrome sends to a collector behind a load balancer.
+fn browser() -> HeaderMap {
+    let headers = [
+        ("host", "collect.shop.test"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
+        ),
+        ("accept", "*/*"),
+        ("accept-language", "en-US,en;q=0.9"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("content-type", "application/json"),
+        ("content-length", "1126"),
+        ("origin", "https://shop.test"),
+        ("referer", "https://shop.test/"),
+        (
+            "sec-ch-ua",
+            r#""Chromium";v="148", "Google Chrome";v="148", "Not/A)Brand";v="99""#,
+        ),
+        ("sec-ch-ua-mobile", "?0"),
+        ("sec-ch-ua-platform", "\"macOS\""),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-dest", "empty"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+        ("x-client-geo-country", "UA"),
+        ("x-client-geo-region", "UA77"),
+        ("x-client-geo-city", "Chernivtsi"),
+    ];
+    let headers = headers.map(|(name, text)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(text),
+        )
+    });
+    headers.into_iter().collect()
+}
+
+/// Enriches events of one browser; the least mean of some rounds.
+fn enrichment(devices: Devices) -> Duration {
+    let enricher = Enricher::new(Config::default()).with_devices(devices);
+    let headers = browser();
+    let visit = Visit {
+        received_at: Micros(1_795_221_000_000_000),
+        stream_id: "4711".into(),
+        user_pseudo_id: "1795200000000.111111111.222222222.333333333".into(),
+        user_source: identity::Source::Cookie,
+        client_ip: "203.0.113.9".parse().ok(),
+        headers: &headers,
+        ..Visit::default()
+    };
+    let Ok(Payloads::One(Ok(parsed))) = parse(BODY.as_bytes()) else {
+        panic!("the body is not accepted");
+    };
+    // Few at a time, as a request brings them: they are in the processor's cache when they are enriched, and so are those freed before.
+    let mut mean = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let mut took = Duration::ZERO;
+        for _ in 0..REQUESTS {
+            let mut events = vec![parsed.event.clone(); EVENTS];
+            let before = processor();
+            for event in &mut events {
+                enricher.event(
+                    event,
+                    &visit,
+                    parsed.client_timestamp,
+                    &mut Explanation::unasked(),
+                );
+            }
+            took += processor() - before;
+        }
+        mean = mean.min(took / u32::try_from(REQUESTS * EVENTS).expect("not that many"));
+    }
+    mean
+}
+
 fn main() {
     // Cargo asks benches for their tests, too.
     if std::env::args().any(|argument| argument == "--test") {
@@ -100,6 +192,11 @@ fn main() {
     let read =
         |path: &str| fs::read_to_string(package.join(path)).map_err(|error| error.to_string());
     let file = compile("bench", &read).expect("the package compiles").file;
+    let known = Devices::read(&file).expect("a file");
+    println!("enrichment: mean {:?} (goal 4 µs)", enrichment(known));
+    if std::env::args().any(|argument| argument == "enrichment") {
+        return;
+    }
     let texts = user_agents(&package);
     let fixtures: Vec<HeaderMap> = texts.iter().map(|text| headers(text)).collect();
     println!("{} bytes, {} User-Agents", file.len(), fixtures.len());
@@ -120,7 +217,13 @@ fn main() {
 
     let mut random = fastrand::Rng::with_seed(1);
     let hostile: Vec<HeaderMap> = (0..HOSTILE)
-        .map(|_| headers(&hostile(&texts, &mut random)))
+        .map(|number| {
+            let mut headers = headers(&hostile(&texts, &mut random));
+            if number % 2 == 0 {
+                add_hints(&mut headers, &mut random);
+            }
+            headers
+        })
         .collect();
     let before = memory();
     let mean = mean(&devices, &hostile);
@@ -132,6 +235,39 @@ fn main() {
         "longest of them: {:?} (goal 50 ms)",
         longest(&uncached, &hostile)
     );
+    for text in made() {
+        let took = longest(&uncached, &[headers(&text)]);
+        println!("made to take long: {took:?}, {:.30}", text);
+    }
+}
+
+/// Client hints that are as long as they may be.
+fn add_hints(headers: &mut HeaderMap, random: &mut fastrand::Rng) {
+    for name in [
+        "model",
+        "platform",
+        "platform-version",
+        "arch",
+        "full-version",
+    ] {
+        let name = HeaderName::try_from(format!("sec-ch-ua-{name}")).expect("a name");
+        let value: String = (0..250).map(|_| random.alphanumeric()).collect();
+        headers.insert(name, HeaderValue::try_from(value).expect("a value"));
+    }
+}
+
+/// Look-aheads over all the rest, choices within loops, many patterns at each word.
+fn made() -> Vec<String> {
+    let pieces = [
+        "Android 9; ",
+        "NAVER(inapp; search; 1;",
+        "lge; sn",
+        "x86_64-apple-dar ",
+        "_TV_ ",
+    ];
+    let looked_ahead = format!("CFNetwork/1 Darwin/{} x86_64", "1".repeat(990));
+    let repeated = pieces.map(|piece| piece.repeat(1024 / piece.len()));
+    repeated.into_iter().chain([looked_ahead]).collect()
 }
 
 /// Different each time: pieces of many User-Agents, long ones, the same piece again and again, names of many devices, noise.

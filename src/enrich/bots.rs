@@ -55,9 +55,9 @@ reasons! {
     NO_ACCEPT = "no_accept", 5, "there is no Accept, which every browser sends";
     NO_SEC_FETCH = "no_sec_fetch", 25, "over https, a browser that sends Sec-Fetch headers (Chromium 80, Firefox 90, Safari 16.4 or newer) sent none";
     NO_CLIENT_HINTS = "no_client_hints", 20, "over https, a Chromium of version 90 or newer that is no view inside an app sent no Sec-CH-UA";
-    CONTRADICTION = "contradiction", 40, "client hints and User-Agent name different systems or versions of Chromium";
-    RATE_OF_ADDRESS = "rate", 30, "more than 600 events came from its address within this minute";
-    DATA_CENTRE = "data_centre", 30, "its address is in a network of the file of data centres";
+    CONTRADICTION = "contradiction", 40, "client hints and the User-Agent of a browser name different systems or versions of Chromium";
+    RATE_OF_ADDRESS = "rate", 30, "a browser by its User-Agent; more than 600 events of browsers came from its address within this minute";
+    DATA_CENTRE = "data_centre", 30, "a browser by its User-Agent; its address is in a network of the file of data centres";
 }
 
 /// What a bot does.
@@ -207,7 +207,9 @@ impl Claim {
             sends_fetch: is_browser
                 && (at_least(chromium, 80.0) || at_least(firefox, 90.0) || at_least(safari, 16.4)),
             sends_hints: is_browser && at_least(chromium, 90.0) && !is_view,
-            is_contradicted: hints.is_some_and(|hints| contradicts(user_agent, chromium, hints)),
+            // Who relays what a browser said of itself, under a name of its own, claims nothing.
+            is_contradicted: is_browser
+                && hints.is_some_and(|hints| contradicts(user_agent, chromium, hints)),
         }
     }
 }
@@ -226,7 +228,7 @@ fn contradicts(user_agent: &str, chromium: Option<f32>, hints: &Hints) -> bool {
     let is_other_version = major
         .zip(claimed)
         .is_some_and(|(hinted, claimed)| hinted != claimed);
-    is_other_version || (!user_agent.is_empty() && systems.into_iter().any(is_other))
+    is_other_version || systems.into_iter().any(is_other)
 }
 
 /// What is done with bots.
@@ -355,6 +357,8 @@ impl Bots {
         let user_agent = visit.headers.get(header::USER_AGENT);
         let has_user_agent =
             user_agent.is_some_and(|value| !value.as_bytes().trim_ascii().is_empty());
+        // Senders on servers send much, and are in data centres; browsers are not.
+        let address = visit.client_ip.filter(|_| claim.is_browser);
         let all = [
             (PATTERN, found.known.is_some()),
             (HEADLESS, claim.headless.is_some()),
@@ -374,15 +378,11 @@ impl Bots {
             (CONTRADICTION, claim.is_contradicted),
             (
                 RATE_OF_ADDRESS,
-                visit
-                    .client_ip
-                    .is_some_and(|ip| self.is_too_often(ip, visit)),
+                address.is_some_and(|ip| self.is_too_often(ip, visit)),
             ),
             (
                 DATA_CENTRE,
-                visit
-                    .client_ip
-                    .is_some_and(|ip| self.data_centres.contains(ip)),
+                address.is_some_and(|ip| self.data_centres.contains(ip)),
             ),
         ];
         let found = all.into_iter().filter(|(_, is_found)| *is_found);

@@ -168,7 +168,9 @@ fn quantity(items: &[Item]) -> i64 {
 
 /// Number of different items, told by id, else by name.
 fn distinct(items: &[Item]) -> usize {
-    let key = |item: &Item| item.item_id.clone().or_else(|| item.item_name.clone());
+    fn key(item: &Item) -> Option<&str> {
+        item.item_id.as_deref().or(item.item_name.as_deref())
+    }
     items.iter().map(key).collect::<HashSet<_>>().len()
 }
 

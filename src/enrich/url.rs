@@ -12,12 +12,15 @@ const MAX_HOST: usize = 253;
 
 /// The host of an absolute address, in lower case, without user, port, brackets and final dot.
 pub(super) fn host(url: &str) -> Option<String> {
-    let (scheme, rest) = url.trim().split_once("://")?;
+    let (scheme, rest) = url.trim().split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
     let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     if scheme.is_empty() || !scheme.bytes().all(is_scheme_byte) {
         return None;
     }
-    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let mut bytes = rest.bytes();
+    let end = bytes.position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\'));
+    let authority = &rest[..end.unwrap_or(rest.len())];
     let host_and_port = authority.rsplit('@').next()?;
     if let Some(literal) = host_and_port.strip_prefix('[') {
         let (address, _port) = literal.split_once(']')?;

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Micros;
-use crate::enrich::{Config, Enricher};
+use crate::enrich::device::Devices;
+use crate::enrich::device::fixture_tests::FILE;
+use crate::enrich::{ClientHints, Config, Enricher};
 
 const DOCS: &str = include_str!("../../../docs/bots.md");
 
@@ -200,6 +202,78 @@ fn addresses_count_by_rate_and_by_network() {
         (bot.reasons, bot.is_bot),
         (vec!["rate".to_owned()], Some(false))
     );
+}
+
+/// The table of senders in the docs.
+#[test]
+fn senders_on_servers_have_the_scores_of_the_docs() {
+    let enricher = Enricher::new(Config::default())
+        .with_devices(Devices::read(&FILE).unwrap())
+        .with_data_centres(Networks::parse("203.0.113.0/24").unwrap());
+    let senders = [
+        (
+            "Python's `requests`",
+            &[
+                ("user-agent", "python-requests/2.32"),
+                ("accept", "*/*"),
+                ("accept-encoding", "gzip"),
+            ][..],
+        ),
+        (
+            "Go's `net/http`",
+            &[
+                ("user-agent", "Go-http-client/1.1"),
+                ("accept-encoding", "gzip"),
+            ],
+        ),
+        ("`curl`", &[("user-agent", "curl/8.0.1"), ("accept", "*/*")]),
+        (
+            "a User-Agent of its own, such as `shop-backend/1.0`, and nothing else",
+            &[("user-agent", "shop-backend/1.0")],
+        ),
+        (
+            "no User-Agent, `Accept` (Rust's `reqwest` if nothing is set)",
+            &[("accept", "*/*")],
+        ),
+        (
+            "no header but `Host` (.NET's `HttpClient` if nothing is set)",
+            &[("host", "collect.test")],
+        ),
+    ];
+    for (sender, sent) in senders {
+        let sent = sent
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let headers = HeaderMap::from_iter(sent);
+        // As much as a busy server sends, from a data centre, with hints that it relays.
+        let mut hints = ClientHints::default();
+        hints.take("platform", "Windows");
+        let visit = Visit {
+            headers: &headers,
+            hints: Some(&hints),
+            client_ip: Some("203.0.113.9".parse().unwrap()),
+            ..Visit::default()
+        };
+        let mut bot = None;
+        for _ in 0..=RATE {
+            let mut event = Event::default();
+            enricher.event(&mut event, &visit, None, &mut Explanation::unasked());
+            bot = event.collector.unwrap().bot;
+        }
+        let bot = bot.unwrap();
+        let reasons: Vec<String> = bot
+            .reasons
+            .iter()
+            .map(|reason| format!("`{reason}`"))
+            .collect();
+        let row = format!(
+            "| {sender} | {} | {} |",
+            bot.score.unwrap(),
+            reasons.join(", ")
+        );
+        assert!(DOCS.contains(&row), "{row}");
+        assert_eq!(bot.is_bot, Some(sender.starts_with("no ")), "{row}");
+    }
 }
 
 #[test]

@@ -33,7 +33,6 @@ pub const SYSTEMS: &[(&str, &str)] = &[
     ("Lineage OS", "Android"),
     ("Chromium OS", "Chrome OS"),
     ("BlackBerry OS", "BlackBerry"),
-    ("Windows Phone", "Windows Phone"),
     ("webOS", "Web0S"),
 ];
 

@@ -33,7 +33,7 @@ static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// The file that is compiled of it.
-pub(super) static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+pub(in super::super) static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     compile("device_detector of a test", &read)
         .expect("the package compiles")
         .file

@@ -18,7 +18,7 @@ const MAX_VALUE: usize = 256;
 const MAX_BRANDS: usize = 16;
 
 /// Headers in which hints come, in the order of [`Hint`].
-pub static HEADERS: [HeaderName; 11] = [
+static HEADERS: [HeaderName; 11] = [
     HeaderName::from_static("sec-ch-ua"),
     HeaderName::from_static("sec-ch-ua-full-version-list"),
     HeaderName::from_static("sec-ch-ua-full-version"),
@@ -62,6 +62,21 @@ const HINTS: [Hint; 11] = [
     Hint::App,
 ];
 
+/// Their names, as they are written.
+const NAMES: [&str; HINTS.len()] = [
+    "Sec-CH-UA",
+    "Sec-CH-UA-Full-Version-List",
+    "Sec-CH-UA-Full-Version",
+    "Sec-CH-UA-Mobile",
+    "Sec-CH-UA-Model",
+    "Sec-CH-UA-Platform",
+    "Sec-CH-UA-Platform-Version",
+    "Sec-CH-UA-Arch",
+    "Sec-CH-UA-Bitness",
+    "Sec-CH-UA-Form-Factors",
+    "X-Requested-With",
+];
+
 /// Client hints that a payload brought, each as the header of that name would say it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHints([Option<Box<str>>; HINTS.len()]);
@@ -78,18 +93,12 @@ impl ClientHints {
             return false;
         };
         let value = match form {
-            Form::Header => Some(value.to_owned()),
-            Form::Flag => Some(
-                if matches!(value, "1" | "true" | "?1") {
-                    "?1"
-                } else {
-                    "?0"
-                }
-                .to_owned(),
-            ),
-            Form::Ga4Brands => Some(ga4_brands(value)),
+            Form::Header => value.to_owned(),
+            Form::Flag if matches!(value, "1" | "true" | "?1") => "?1".to_owned(),
+            Form::Flag => "?0".to_owned(),
+            Form::Ga4Brands => ga4_brands(value),
         };
-        self.0[hint as usize] = value.filter(|value| !value.is_empty()).map(Into::into);
+        self.set(hint, value);
         true
     }
 
@@ -100,8 +109,7 @@ impl ClientHints {
         brands: impl Iterator<Item = (&'a str, &'a str)>,
     ) {
         let hint = if full { Hint::FullBrands } else { Hint::Brands };
-        let list = brand_list(brands);
-        self.0[hint as usize] = Some(list).filter(|list| !list.is_empty()).map(Into::into);
+        self.set(hint, brand_list(brands));
     }
 
     /// Takes the kinds of device of a payload.
@@ -110,8 +118,13 @@ impl ClientHints {
             .take(MAX_BRANDS)
             .map(|factor| format!("\"{factor}\""))
             .collect();
-        let text = Some(factors.join(", ")).filter(|text| !text.is_empty());
-        self.0[Hint::FormFactors as usize] = text.map(Into::into);
+        self.set(Hint::FormFactors, factors.join(", "));
+    }
+
+    /// Keeps a value, unless no header could say it.
+    fn set(&mut self, hint: Hint, value: String) {
+        let is_sound = !value.is_empty() && !value.contains(|c: char| c.is_ascii_control());
+        self.0[hint as usize] = is_sound.then(|| value.into());
     }
 }
 
@@ -144,23 +157,13 @@ fn named(name: &str) -> Option<(Hint, Form)> {
 
 /// GA4's `brand;version|brand;version`, each percent-encoded, as a header would say it.
 fn ga4_brands(text: &str) -> String {
-    let pairs: Vec<(String, String)> = text
-        .split('|')
-        .filter_map(|pair| {
-            let (brand, version) = pair.split_once(';')?;
-            let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-            Some((decoded(brand), decoded(version)))
-        })
-        .collect();
-    brand_list(
-        pairs
-            .iter()
-            .map(|(brand, version)| (brand.as_str(), version.as_str())),
-    )
+    let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+    let pairs = text.split('|').filter_map(|pair| pair.split_once(';'));
+    brand_list(pairs.map(|(brand, version)| (decoded(brand), decoded(version))))
 }
 
-fn brand_list<'a>(brands: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let plain = |text: &str| text.replace(['"', '\\'], "");
+fn brand_list<T: AsRef<str>>(brands: impl Iterator<Item = (T, T)>) -> String {
+    let plain = |text: T| text.as_ref().replace(['"', '\\'], "");
     let brands = brands.take(MAX_BRANDS);
     let brands: Vec<String> = brands
         .map(|(brand, version)| format!("\"{}\";v=\"{}\"", plain(brand), plain(version)))
@@ -212,8 +215,8 @@ impl<'v> Sent<'v> {
 
     /// Each hint that came, by its header.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let sent = self.0.iter().zip(&HEADERS);
-        sent.filter_map(|(value, name)| Some((static_name(name)?, value.as_deref()?)))
+        let sent = NAMES.into_iter().zip(&self.0);
+        sent.filter_map(|(name, value)| Some((name, value.as_deref()?)))
     }
 
     /// What they say.
@@ -249,9 +252,6 @@ impl<'v> Sent<'v> {
             brands: brands(Hint::FullBrands)
                 .or_else(|| brands(Hint::Brands))
                 .unwrap_or_default(),
-            mobile: self
-                .get(Hint::Mobile)
-                .map(|value| matches!(value, "1" | "?1")),
             app: app.unwrap_or_default().to_owned(),
             form_factors: self
                 .get(Hint::FormFactors)
@@ -259,26 +259,6 @@ impl<'v> Sent<'v> {
                 .unwrap_or_default(),
         })
     }
-}
-
-/// A name of [`HEADERS`], for explanations.
-fn static_name(name: &HeaderName) -> Option<&'static str> {
-    const NAMES: [&str; HINTS.len()] = [
-        "Sec-CH-UA",
-        "Sec-CH-UA-Full-Version-List",
-        "Sec-CH-UA-Full-Version",
-        "Sec-CH-UA-Mobile",
-        "Sec-CH-UA-Model",
-        "Sec-CH-UA-Platform",
-        "Sec-CH-UA-Platform-Version",
-        "Sec-CH-UA-Arch",
-        "Sec-CH-UA-Bitness",
-        "Sec-CH-UA-Form-Factors",
-        "X-Requested-With",
-    ];
-    NAMES
-        .into_iter()
-        .find(|known| name.as_str().eq_ignore_ascii_case(known))
 }
 
 /// `"brand";v="version"`, with commas between; up to where it is something else. A brand that is there twice counts with its last version.
@@ -322,8 +302,6 @@ pub(crate) struct Hints {
     pub(crate) full_version: String,
     /// Brands of the browser and their versions.
     pub(crate) brands: Vec<(String, String)>,
-    /// Whether it is a mobile device.
-    pub(crate) mobile: Option<bool>,
     /// Id of the app in which the page is shown: `X-Requested-With`.
     pub(crate) app: String,
     /// What kinds of device it is, in lower case.
@@ -373,7 +351,6 @@ mod tests {
                     ("Chromium".to_owned(), version.clone()),
                     ("Google Chrome".to_owned(), version)
                 ],
-                mobile: Some(true),
                 form_factors: vec!["mobile".to_owned(), "xr".to_owned()],
                 ..Hints::default()
             }
@@ -454,6 +431,14 @@ mod tests {
                 ..Visit::default()
             };
             assert_eq!(Sent::by(&visit).read(), None, "{value}");
+        }
+        let mut hints = ClientHints::default();
+        // A line's end could make hints of one visit look like those of another.
+        for value in ["Pixel\n9", "a\u{0}"] {
+            assert!(hints.take("model", value));
+            hints.take_brands(true, [(value, "1")].into_iter());
+            hints.take_form_factors([value].into_iter());
+            assert!(hints.is_empty(), "{value}");
         }
         assert_eq!(
             brands(r#""A";v="1", "A";v="2", B"#),

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::header;
-use quick_cache::UnitWeighter;
+use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::bots::{Category, Claim};
@@ -20,7 +20,7 @@ pub mod columns;
 pub mod compile;
 mod fallback;
 #[cfg(test)]
-mod fixture_tests;
+pub(super) mod fixture_tests;
 pub(super) mod hash;
 pub mod hints;
 pub(crate) mod matomo;
@@ -28,8 +28,18 @@ pub(crate) mod matomo;
 use hints::{Hints, Sent};
 pub use matomo::data::Unreadable;
 
-/// Different devices remembered; with their keys about one kilobyte each.
-const CACHE_CAPACITY: usize = 32_768;
+/// Bytes in which devices are remembered: about 30,000 of usual ones.
+const MEMORY: u64 = 64 << 20;
+
+/// Bytes that one of them takes, about: what was recognised, its key, and columns that are copies of parts of that.
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl Weighter<Box<str>, Arc<Recognised>> for Bytes {
+    fn weight(&self, key: &Box<str>, _: &Arc<Recognised>) -> u64 {
+        (size_of::<Recognised>() + 4 * key.len()) as u64
+    }
+}
 
 /// How much of a User-Agent is looked at, in bytes. The longest that are of a device have about 600.
 const MAX_LOOKED_AT: usize = 1024;
@@ -53,13 +63,14 @@ pub(super) struct Recognised {
 }
 
 /// What was recognised, by User-Agent and hints.
-type Remembered = Cache<Box<str>, Arc<Recognised>, UnitWeighter, hash::Seeded>;
+type Remembered = Cache<Box<str>, Arc<Recognised>, Bytes, hash::Seeded>;
 
-fn cache(entries: usize) -> Remembered {
+fn cache(bytes: u64) -> Remembered {
+    const USUAL: u64 = 2048;
     Cache::with(
-        entries,
-        entries as u64,
-        UnitWeighter,
+        usize::try_from(bytes / USUAL).unwrap_or_default(),
+        bytes,
+        Bytes,
         hash::Seeded::new(),
         DefaultLifecycle::default(),
     )
@@ -90,14 +101,14 @@ impl Devices {
     fn with(detector: Option<matomo::Detector>) -> Self {
         Self {
             detector,
-            cache: cache(CACHE_CAPACITY),
+            cache: cache(MEMORY),
         }
     }
 
-    /// The same, which remember so many; 0 for none.
+    /// The same, which remember what goes into so many bytes; with 0, nothing.
     #[must_use]
-    pub fn remembering(mut self, entries: usize) -> Self {
-        self.cache = cache(entries);
+    pub fn remembering(mut self, bytes: u64) -> Self {
+        self.cache = cache(bytes);
         self
     }
 

@@ -184,18 +184,25 @@ fn a_model_is_what_the_device_calls_itself() {
 
 #[test]
 fn what_is_remembered_is_bounded_and_gives_the_same() {
+    const BYTES: u64 = 500_000;
     for devices in [
-        Devices::read(&FILE).unwrap().remembering(100),
-        Devices::default().remembering(100),
+        Devices::read(&FILE).unwrap().remembering(BYTES),
+        Devices::default().remembering(BYTES),
     ] {
         let recognised = |text: &str| devices.recognised(text, &Sent::by(&Visit::default()));
         let text = &FIXTURES[0].user_agent;
         let first = recognised(text);
         assert!(Arc::ptr_eq(&first, &recognised(text)), "remembered");
-        for number in 0..500 {
+        for number in 0..2000 {
             recognised(&format!("agent {number}"));
         }
-        assert!(devices.cache.len() <= 100);
+        let few = devices.cache.len();
+        assert!(devices.cache.weight() <= BYTES && few > 100, "{few}");
+        // Of long ones, fewer.
+        for number in 0..2000 {
+            recognised(&format!("agent {number} {}", "x".repeat(900)));
+        }
+        assert!(devices.cache.weight() <= BYTES && devices.cache.len() < few);
         assert_eq!(recognised(text), first);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::matomo::data::{Data, NONE, Pattern, to_u32};
 use super::matomo::lists::{COLUMNS, LISTS, List, TABLES, Table};
 use super::matomo::marks::{MARKS, expression};
-use super::matomo::program::Boundary;
+use super::matomo::program::{Boundary, MAX_CODE};
 
 mod codegen;
 mod literals;
@@ -190,17 +190,7 @@ impl Sources {
 
     fn bots(&mut self, file: &Node) {
         for bot in file.items() {
-            let producer = bot
-                .get("producer")
-                .and_then(|producer| producer.text("name"));
-            let texts = [
-                bot.text("name"),
-                bot.text("category"),
-                bot.text("url"),
-                producer,
-            ];
-            let regex = bot.text("regex").unwrap_or_default();
-            self.add(List::Bots, regex, Boundary::Word as u32, texts, [0; 2]);
+            self.add_word(List::Bots, bot, &["name", "category"], [0; 2]);
         }
     }
 
@@ -316,7 +306,6 @@ impl Sources {
             (Table::DesktopFamilies, "DESKTOP_OS"),
             (Table::AndroidApps, "ANDROID_APPS"),
             (Table::TelevisionClients, "TV_CLIENTS"),
-            (Table::Engines, "AVAILABLE_ENGINES"),
         ] {
             for text in read(name)?.items().iter().filter_map(Node::as_text) {
                 let row = [self.texts.number(text), NONE, NONE, NONE];
@@ -405,6 +394,12 @@ impl Sources {
                     None => data.always.push(number),
                 }
             }
+        }
+        if programs.code.len() > MAX_CODE {
+            return Err(CompileError {
+                file: source.to_owned(),
+                message: format!("its programs have more than {MAX_CODE} words"),
+            });
         }
         let of = |is_leading| {
             let wanted = atoms

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! All numbers are little-endian. The sections stand in the order of [`Data::write`]. A file is believed no further than its
-//! checksum: every index is checked where it is used, so a file that lies makes wrong rows, and never a panic.
+//! checksum: every index is checked where it is used, so a file that lies makes wrong rows, or slow ones, and never a panic.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -15,7 +15,7 @@ use super::lists::{LISTS, TABLES};
 const MAGIC: &[u8; 8] = b"RSDEVICE";
 
 /// Raised whenever a section or the meaning of a number changes.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// "None" where a number stands for a text or an entry.
 pub(crate) const NONE: u32 = u32::MAX;

@@ -14,33 +14,8 @@ pub(super) enum Frozen {
     Desktop(usize),
 }
 
-/// What else may stand beside a desktop's system without telling a device, and how such parts begin.
-const PLAIN: [&str; 10] = [
-    "",
-    "x11",
-    "u",
-    "n",
-    "x64",
-    "win64",
-    "wow64",
-    "linux x86_64",
-    "ubuntu",
-    "fedora",
-];
-const PLAIN_BEGINNINGS: [&str; 3] = ["windows nt ", "windows iot ", "rv:"];
-
-/// Words behind a desktop's system that tell another device: a car, headsets, televisions, consoles, what apps say of themselves.
-const TELLING: [&str; 9] = [
-    "tesla/",
-    "oculusbrowser",
-    "picobrowser",
-    "ce-html",
-    "steamdeck",
-    "xbox",
-    "lenovo",
-    "mobile",
-    "fbmd/",
-];
+/// Words behind a desktop's system that tell another device: a car, a television, a console, a notebook by its model.
+const TELLING: [&str; 4] = ["tesla/", "ce-html", "steamdeck", "lenovo"];
 
 /// Whether and where the model was left out of a User-Agent, which is given in lower case.
 pub(super) fn frozen(lower: &str) -> Option<Frozen> {
@@ -55,23 +30,17 @@ pub(super) fn frozen(lower: &str) -> Option<Frozen> {
         return android.map(Frozen::Android);
     }
     let comment = comments(lower).next()?;
-    let is_first = !lower[..comment.start - 1].trim_end().contains(' ');
-    let texts = || parts(lower, comment.clone()).map(|part| &lower[part]);
-    let is_desktop = texts().any(|part| part.starts_with("windows "))
-        || (texts().any(|part| part == "x11") && texts().any(|part| part == "linux x86_64"));
-    let is_plain = |part: &str| {
-        PLAIN.contains(&part)
-            || PLAIN_BEGINNINGS
-                .iter()
-                .any(|beginning| part.starts_with(beginning))
-            || is_language(part)
-    };
-    let rest = &lower[comment.end..];
-    let is_frozen = is_first
-        && is_desktop
-        && texts().all(is_plain)
-        && !TELLING.iter().any(|word| rest.contains(word));
-    is_frozen.then_some(Frozen::Desktop(comment.end))
+    let (system, rest) = (&lower[comment.clone()], &lower[comment.end..]);
+    let is_desktop = system.contains("windows nt ") || system.contains("linux x86_64");
+    let is_plain = system.split(';').map(str::trim).all(is_of_desktop);
+    let tells_device = TELLING.iter().any(|word| rest.contains(word));
+    (is_desktop && is_plain && !tells_device).then_some(Frozen::Desktop(comment.end))
+}
+
+/// Whether this is part of what browsers on desktops say of the system.
+fn is_of_desktop(part: &str) -> bool {
+    const PARTS: [&str; 6] = ["x11", "ubuntu", "linux x86_64", "win64", "wow64", "x64"];
+    PARTS.contains(&part) || part.starts_with("windows nt ") || part.starts_with("rv:")
 }
 
 /// The User-Agent with the model of the hint, where it was left out.
@@ -138,19 +107,8 @@ fn without_model(text: &str, comment: Range<usize>) -> Option<Range<usize>> {
     match parts.next() {
         // Browsers of Chromium go on with the engine; others may tell the device elsewhere.
         None => text[end..].starts_with(") applewebkit").then_some(system),
-        Some(model) => {
-            let is_k =
-                matches!(&text[model.clone()], "k") || text[model.clone()].starts_with("k build/");
-            is_k.then_some(system.start..model.start + 1)
-        }
+        Some(model) => (&text[model.clone()] == "k").then_some(system.start..model.end),
     }
-}
-
-/// `en`, `en-us`.
-fn is_language(part: &str) -> bool {
-    let is_word =
-        |word: &str| word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    part.split('-').all(is_word)
 }
 
 #[cfg(test)]
@@ -170,8 +128,8 @@ mod tests {
                 Some("Mozilla/5.0 (Linux; Android 16.0.0; Pixel 9) AppleWebKit"),
             ),
             (
-                "Mozilla/5.0 (Linux; Android 14; K Build/U) x",
-                Some("Mozilla/5.0 (Linux; Android 16.0.0; Pixel 9 Build/U) x"),
+                "Mozilla/5.0 (Linux; Android 10; K; wv) x",
+                Some("Mozilla/5.0 (Linux; Android 16.0.0; Pixel 9; wv) x"),
             ),
             (
                 "Mozilla/5.0 (Linux; Android 13) AppleWebKit",

@@ -3,7 +3,7 @@
 /// A list of patterns, in the order in which the file holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
-    /// Texts: name, category, producer.
+    /// Texts: name, category.
     Bots,
     /// Texts: name, version; children: those that tell the version better.
     Systems,
@@ -60,8 +60,6 @@ pub(crate) enum Table {
     AndroidApps,
     /// Clients that run on televisions only.
     TelevisionClients,
-    /// Names of engines.
-    Engines,
     /// Id of an app, name.
     AppIds,
     /// Id of a browser, name.

@@ -48,15 +48,10 @@ pub(crate) const MARKS: &[(Mark, &[&str])] = &[
     (
         Mark::X64,
         &[
-            "*x86_64", "* x64", "*;x64", "*(x64", "*amd64", "Win64", "WOW64", "64-bit", "64bit",
+            "*x86_64", "* x64", "*amd64", "Win64", "WOW64", "64-bit", "64bit",
         ],
     ),
-    (
-        Mark::X86,
-        &[
-            "i386", "i486", "i586", "i686", "i86", "x86", "*Win32", "*32bit",
-        ],
-    ),
+    (Mark::X86, &["i#86", "i86", "x86", "*Win32"]),
     // Televisions by the standard of broadcasters: its name and version.
     (Mark::Broadcast, &["HbbTV/#.#", "SmartTvA/#.#"]),
     // Facebook's app says which model a computer is.
@@ -72,13 +67,7 @@ pub(crate) const MARKS: &[(Mark, &[&str])] = &[
     // Firefox for phones: `(Android 14; Mobile; rv:140.0)`.
     (
         Mark::Phone,
-        &[
-            "Android; Mobile;",
-            "Android #; Mobile;",
-            "Android ##; Mobile;",
-            "*.#; Mobile;",
-            "*-mobile$",
-        ],
+        &["Android; Mobile;", "*#; Mobile;", "*-mobile$"],
     ),
     (Mark::Touch, &["Touch"]),
     (Mark::OperaTelevision, &["Opera TV Store", "* OMI/"]),
@@ -92,7 +81,6 @@ pub(crate) const MARKS: &[(Mark, &[&str])] = &[
             "Google TV",
             "(lite) TV",
             "BRAVIA",
-            "Firebolt",
             "* TV$",
         ],
     ),

@@ -53,8 +53,6 @@ pub(crate) struct KnownBot {
     pub(crate) name: String,
     /// Matomo's category; some have none.
     pub(crate) category: String,
-    /// Its owner; some have none.
-    pub(crate) producer: String,
 }
 
 /// Rows of a table by name.
@@ -164,11 +162,10 @@ impl Detector {
 
     fn bot(&self, scan: &Scan<'_>) -> Option<KnownBot> {
         let found = self.first(scan, List::Bots)?;
-        let [name, category, _, producer] = found.pattern.texts;
+        let [name, category, ..] = found.pattern.texts;
         Some(KnownBot {
             name: scan.filled(self.text(name), &found.groups),
             category: self.text(category).to_owned(),
-            producer: self.text(producer).to_owned(),
         })
     }
 

@@ -2,13 +2,16 @@
 //!
 //! The text is bytes in lower case; so are the programs. A program is tried at one position after another, of those its
 //! [`Boundary`] allows. It walks back where a choice was wrong, and once that has taken many steps, remembers what it has tried:
-//! each instruction at each position once, so the time is bounded by program × text, whoever wrote the text.
+//! each instruction at each position once; and after very many steps it gives up. So the time is bounded, whoever wrote the text.
 //! It does not know what patterns mean.
 
 use super::data::{Data, Pattern};
 
 /// Groups that a program notes, the whole match not among them.
 pub(crate) const GROUPS: usize = 8;
+
+/// Most words that all programs have: cases of a [`op::SWITCH`] tell where to go on in 24 bits.
+pub(crate) const MAX_CODE: usize = 1 << 24;
 
 /// Instructions: the lowest four bits of a word, above them the operand.
 pub(crate) mod op {
@@ -111,6 +114,13 @@ impl Groups {
 /// Steps after which tries are remembered.
 const PATIENCE: u32 = 2_000;
 
+/// Steps after which a pattern counts as one that does not match: what no device sends, with a look-around that looks over all the rest
+/// from each of many positions, comes so far.
+const MAX_STEPS: u32 = 200_000;
+
+/// Look-arounds within look-arounds that are followed. Patterns have one; a file that lies may have one within itself.
+const MAX_DEPTH: u8 = 4;
+
 enum Choice {
     Try { pc: u32, at: u32 },
     Restore { slot: u32, to: u32 },
@@ -122,6 +132,7 @@ pub(crate) struct Matcher<'d> {
     text: &'d [u8],
     first: u32,
     length: u32,
+    depth: u8,
     steps: u32,
     tried: Vec<u64>,
     choices: Vec<Choice>,
@@ -134,6 +145,7 @@ impl<'d> Matcher<'d> {
             text,
             first: pattern.program,
             length: pattern.length,
+            depth: 0,
             steps: 0,
             tried: Vec::new(),
             choices: Vec::new(),
@@ -153,11 +165,15 @@ impl<'d> Matcher<'d> {
         self.run(self.first, at, &mut groups).then_some(groups)
     }
 
-    /// Whether this instruction was tried at this position, once it is worth remembering.
+    /// Whether this instruction was tried at this position, once it is worth remembering; or no more is tried at all.
     fn was_tried(&mut self, pc: u32, at: u32) -> bool {
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         if self.steps < PATIENCE {
             return false;
+        }
+        if self.steps > MAX_STEPS {
+            self.choices.clear();
+            return true;
         }
         let width = self.text.len() + 1;
         if self.tried.is_empty() {
@@ -287,7 +303,12 @@ impl<'d> Matcher<'d> {
                     };
                     let case = cases.binary_search_by_key(&u32::from(byte), |case| case & 255);
                     let Ok(case) = case else { return false };
-                    *pc = cases[case] >> 8;
+                    let target = cases[case] >> 8;
+                    // Back, and for ever: the file lies.
+                    if target <= *pc {
+                        return false;
+                    }
+                    *pc = target;
                     continue;
                 }
                 _ => return false,
@@ -313,10 +334,14 @@ impl<'d> Matcher<'d> {
 
     /// Whether the program of a look-around matches. It has choices and memory of its own: those of the pattern go on behind it.
     fn matches_aside(&mut self, pc: u32, at: u32) -> bool {
+        if self.depth == MAX_DEPTH {
+            return false;
+        }
         let mut aside = Matcher {
             choices: Vec::new(),
             tried: Vec::new(),
             steps: 0,
+            depth: self.depth + 1,
             ..*self
         };
         let matches = aside.run(pc, at, &mut Groups::NONE.clone());

@@ -8,6 +8,7 @@ use regex_automata::util::syntax;
 
 use super::super::compile::pattern_sources;
 use super::super::fixture_tests::{FILE, FIXTURES};
+use super::data::{Pattern, to_u32};
 use super::program::{Boundary, Matcher};
 use super::scan::Scan;
 use super::*;
@@ -146,7 +147,7 @@ fn folding_is_that_of_ascii() {
 #[test]
 fn what_is_written_to_take_long_does_not() {
     let detector = Detector::read(&FILE).unwrap();
-    for piece in [
+    let pieces = [
         "gecko ",
         "rv:1 ",
         "Android 9; ",
@@ -157,12 +158,26 @@ fn what_is_written_to_take_long_does_not() {
         "SM-G9 LG-X Build/ ",
         "x_TV_y ",
         "NAVER(inapp; search; 1;",
-    ] {
-        let text = piece.repeat(1024 / piece.len());
+    ];
+    let repeated = pieces.map(|piece| piece.repeat(1024 / piece.len()));
+    // A look-ahead over all the rest, asked at each of many ends of a number.
+    let looked_ahead = [
+        format!("CFNetwork/1 Darwin/{} x86_64", "1".repeat(990)),
+        format!(
+            "{}CFNetwork/1 Darwin/1 x86_64",
+            "CFNetwork/1 Darwin/1 ".repeat(45)
+        ),
+        format!(
+            "Opera%20Coast/1 CFNetwork/1{}x86_64",
+            " Darwin/1".repeat(105)
+        ),
+    ];
+    for text in repeated.iter().chain(&looked_ahead) {
         let start = Instant::now();
-        detector.detect(&text, None);
+        detector.detect(text, None);
+        println!("{:?} {}", start.elapsed(), &text[..40]);
         // A thousand times of what it takes: this tells exponential from linear, and never fails for a slow machine.
-        assert!(start.elapsed().as_secs() < 5, "{piece}");
+        assert!(start.elapsed().as_secs() < 5, "{text}");
     }
 }
 
@@ -225,6 +240,31 @@ fn a_file_that_lies_makes_no_panic() {
         for text in &texts {
             detector.detect(text, None);
         }
+    }
+}
+
+#[test]
+fn programs_that_lead_to_themselves_come_to_an_end() {
+    use super::program::op;
+    for code in [
+        vec![op::JUMP],
+        vec![op::SPLIT, op::JUMP],
+        vec![op::NOT_AHEAD, op::MATCH],
+        vec![op::NOT_BEHIND, 0, op::MATCH],
+        vec![1 << 4 | op::SWITCH, u32::from(b'a')],
+    ] {
+        let pattern = Pattern {
+            program: 0,
+            length: to_u32(code.len()),
+            boundary: 0,
+            texts: [NONE; 4],
+            children: [0; 2],
+        };
+        let data = Data {
+            code,
+            ..Data::default()
+        };
+        Matcher::new(&data, &pattern, b"aaaa").at(0);
     }
 }
 
