@@ -153,10 +153,13 @@ export const listen = (): void => {
     let handed = flying;
     const batch = take(waiting().filter((id) => id.indexOf(me) > 0 && !flying.includes(id)));
     if (batch[0] && browser.sendBeacon(url, body(batch))) handed = handed.concat(batch);
+    // A page that came back from the browser's memory may have handed over some before.
     handed.forEach((id) => {
-      storage()[prefix + id + "." + Date.now()] = text(id);
+      const event = text(id);
       drop(id);
+      if (event) storage()[prefix + id + "." + Date.now()] = event;
     });
+    flying = [];
   });
   on(page, "pageshow online", () => {
     isGone = until = 0;

@@ -46,9 +46,10 @@ observe("event", ({ interactionId, duration }) => {
 
 let isTold: unknown;
 partings.push(() => {
+  if (isTold) return;
+  isTold = 1;
   for (const name in worst) {
     const value = worst[name];
-    if (!isTold) say("vitals", name, { value, metric_value: value, metric_id: name + "-" + performance.timeOrigin });
+    say("vitals", name, { value, metric_value: value, metric_id: name + "-" + performance.timeOrigin });
   }
-  isTold = 1;
 });
