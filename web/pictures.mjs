@@ -1,4 +1,4 @@
-// Makes the README's pictures: visitors go through the shop of `make demo`, then shop and live view are drawn.
+// Makes the README's pictures: visitors go through the shop of `make demo`, then the live view is drawn.
 //
 // node pictures.mjs FOLDER
 import { mkdirSync } from "node:fs";
@@ -40,9 +40,9 @@ async function visit(number) {
 }
 
 /** Draws a page as it is once `ready` is there. */
-async function draw(name, address, ready, more = async () => {}) {
+async function draw(name, address, ready, height, more = async () => {}) {
   const page = await browser.newPage();
-  await page.setViewport({ width: 1200, height: 800 });
+  await page.setViewport({ width: 1200, height });
   await page.authenticate({ username: "demo", password: PASSWORD });
   await page.goto(address);
   await page.waitForSelector(ready);
@@ -53,7 +53,6 @@ async function draw(name, address, ready, more = async () => {}) {
 const visitors = async () => {
   for (let number = 0; number < 12; number++) await visit(number);
 };
-await draw("shop.png", SHOP, ".shelf a");
 // The live view shows what comes while it is looked at.
-await draw("live.png", LIVE, "main", visitors);
+await draw("live.png", LIVE, "main", 1250, visitors);
 await browser.close();
