@@ -20,6 +20,7 @@ use real_streaming::enrich::Enricher;
 use real_streaming::enrich::client_ip::client_ip;
 use real_streaming::http::{Admin, Cookie, Routes, Senders, Shared, router};
 use real_streaming::ledger::{IntakeTotals, Ledger, LogCounts};
+use real_streaming::live::Live;
 use real_streaming::log::{Log, MemoryLog};
 use real_streaming::pipeline::{
     Acknowledge, Dedupe, DedupeConfig, Fates, Intake, Replays, Searched, Sent, Source, Unfinished,
@@ -124,6 +125,8 @@ impl Door {
                 Searched::Nowhere,
             ),
             replays: Arc::new(replays),
+            live: Arc::new(Live::new(Arc::clone(&ledger), Ticks::shared())),
+            is_trial: false,
         };
         Self {
             log,
