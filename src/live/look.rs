@@ -71,7 +71,8 @@ impl<'r> Look<'r> {
 
     /// One of the request's events passes; `index` is its place in an array.
     pub fn event(&self, visit: &Visit<'_>, index: Option<usize>) -> Passing<'_> {
-        let Some(look) = &self.0 else {
+        let look = self.0.as_ref();
+        let Some(look) = look.filter(|look| look.live.queue.has_room()) else {
             return Passing(None);
         };
         let (visitor, aliases) = (&*visit.user_pseudo_id, &look.live.aliases);

@@ -59,8 +59,9 @@ const PATIENCE: u32 = 20;
 /// Steps of enrichment are noted of so many events for each tick, and at once after a pause.
 const EXPLAINED: (u32, u32) = (50, 200);
 
-/// Most events that wait to be taken up; further ones are skipped.
-const MOST_WAITING: usize = 16 << 10;
+/// Most events that wait to be taken up; further ones are skipped. Together with the tick it bounds what counting takes,
+/// some percent of a core.
+const MOST_WAITING: usize = 4 << 10;
 
 /// Stories in a frame are no more than this, in bytes, give or take one.
 const FRAME_BYTES: usize = 256 << 10;
@@ -327,22 +328,35 @@ impl futures_util::Stream for Frames {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Mutex<Vec<Seen>>,
+    is_full: AtomicBool,
     skipped: AtomicU64,
 }
 
 impl Queue {
+    /// Whether an event is to be looked at; one that is not is skipped, before it has cost anything.
+    fn has_room(&self) -> bool {
+        let is_full = self.is_full.load(Ordering::Relaxed);
+        if is_full {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
+        }
+        !is_full
+    }
+
     fn push(&self, seen: Seen) {
         let mut waiting = self.waiting();
         if waiting.len() < MOST_WAITING {
             waiting.push(seen);
         } else {
             drop(waiting);
+            self.is_full.store(true, Ordering::Relaxed);
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn take(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.waiting())
+        let taken = std::mem::take(&mut *self.waiting());
+        self.is_full.store(false, Ordering::Relaxed);
+        taken
     }
 
     /// Events that were not looked at because there were too many.
